@@ -1,1 +1,6 @@
-export {};
+// Vocabulary of the project: what every part may import.
+export * from './errors.ts';
+export * from './names.ts';
+export * from './outcomes.ts';
+export * from './snapshot.ts';
+export * from './status.ts';

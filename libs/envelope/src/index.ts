@@ -1,1 +1,5 @@
-export {};
+// The public face of the envelope schema: generated types and schemas.
+export * from './gen/mirrorstream/v1/envelope_pb.ts';
+export * from './gen/mirrorstream/v1/observation_pb.ts';
+export * from './gen/mirrorstream/v1/result_pb.ts';
+export * from './gen/mirrorstream/v1/verdict_pb.ts';

@@ -1,1 +1,3 @@
-export {};
+// Kafka as this project uses it.
+export * from './batcher-port.ts';
+export * from './port.ts';

@@ -1,0 +1,23 @@
+// Names of topics, consumer groups and snapshot keys: the one place that spells them.
+import { MirrorstreamError } from './errors.ts';
+
+/** Every service reads its configuration snapshots and writes its counters here (compacted, one partition). */
+export const statusTopic = 'mirrorstream.status';
+
+export const envelopesTopic = (source: string): string => `${source}.envelopes`;
+export const resultsTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.results`;
+export const verdictsTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.verdicts`;
+export const deadLetterTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.dead-letter`;
+export const replayerGroup = (environment: string, mirror: string): string => `${environment}.${mirror}.replayer`;
+export const comparerGroup = (environment: string, mirror: string): string => `${environment}.${mirror}.comparer`;
+
+const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+/** Checks a source, mirror or environment name; they become parts of topic names. Throws `badInput`. */
+export function checkName(kind: 'source' | 'mirror' | 'environment' | 'capture node', name: string): string {
+  if (namePattern.test(name)) return name;
+  throw new MirrorstreamError('badInput', `${kind} name ${JSON.stringify(name)} is not usable`, {
+    stage: 'configuration',
+    hint: 'Use lower-case letters, digits and hyphens, at most 63, beginning with a letter or digit.',
+  });
+}

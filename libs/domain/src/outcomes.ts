@@ -1,0 +1,66 @@
+// Closed lists: what can become of a transaction and of a statement, and why.
+
+/** What a replayer did with a captured transaction. Exactly one of these per transaction and mirror. */
+export const transactionOutcomes = ['replayed', 'filtered', 'unexposed', 'shed', 'failed'] as const;
+export type TransactionOutcomeName = (typeof transactionOutcomes)[number];
+
+/** Why, per outcome. `replayed` and `unexposed` need no reason. */
+export const outcomeReasons = {
+  replayed: [''],
+  filtered: ['database', 'user', 'application', 'statementClass', 'table', 'fingerprint', 'sideEffect'],
+  unexposed: [''],
+  shed: ['behindSource', 'queueBytes', 'skipToNow'],
+  failed: [
+    'targetUnreachable', // no connection could be made
+    'authenticationFailed',
+    'connectionLost', // while the transaction was under way
+    'timeout',
+    'dependsOnSession', // needs session state that the mirror's session does not have
+    'incomplete', // capture itself saw only a part
+    'undecodable', // the record went to the dead letter
+    'unsupported',
+  ],
+} as const satisfies Record<TransactionOutcomeName, readonly string[]>;
+
+/** What comparing one statement came to. */
+export const statementClasses = [
+  'match',
+  'orderOnly',
+  'rowCount',
+  'value',
+  'columns',
+  'commandTag',
+  'errorNew',
+  'errorGone',
+  'errorChanged',
+  'notCompared',
+] as const;
+export type StatementClass = (typeof statementClasses)[number];
+
+/** Classes that say the mirror answered otherwise than production. */
+export const divergenceClasses = statementClasses.filter((name) => name !== 'match' && name !== 'notCompared');
+
+/** Why a statement was not compared. Never folded into `match`. */
+export const notComparedReasons = [
+  'volatile', // now(), random(): differs by nature
+  'notStored', // production's answer was not captured
+  'truncated', // capture's cap cut the answer and no digest was kept
+  'unanswered', // production never answered
+  'skipped', // the server discarded it after an error, on both sides
+  'afterGap',
+  'serverSpecific', // EXPLAIN, SHOW, version(), pg_stat_*
+  'internal',
+] as const;
+export type NotComparedReason = (typeof notComparedReasons)[number];
+
+/** Why capture left something out (names of GapReason in the envelope schema). */
+export const gapReasons = [
+  'ringFull',
+  'publishBufferFull',
+  'recordRefused',
+  'malformed',
+  'memoryLimit',
+  'workerRestart',
+  'shutdown',
+] as const;
+export type GapReasonName = (typeof gapReasons)[number];

@@ -1,0 +1,99 @@
+// Snapshots: the counters each service publishes to the status topic, about once a second and when it stops.
+//
+// A snapshot's key names who counts; the newest snapshot per key is the truth of that counter, so totals survive restarts:
+// a restarted proxy counts under a new incarnation, a comparer resumes from its own snapshot (its checkpoint).
+import { z } from 'zod';
+import { gapReasons, notComparedReasons, statementClasses, transactionOutcomes } from './outcomes.ts';
+
+const count = z.number().int().nonnegative();
+const atMs = z.number().nonnegative();
+const countsOf = <T extends string>(names: readonly T[]) =>
+  z.object(Object.fromEntries(names.map((name) => [name, count])) as Record<T, typeof count>);
+
+/** Counters of one capture proxy since it started. Key: `capture/<source>/<captureNode>/<incarnation>`. */
+export const captureSnapshotSchema = z.object({
+  kind: z.literal('capture'),
+  source: z.string(),
+  captureNode: z.string(),
+  incarnation: z.string(),
+  /** Wall clock, ms since the epoch. */
+  atMs,
+  /** The proxy has published all it had and stopped. */
+  final: z.boolean(),
+  sessions: z.object({ total: count, open: count }),
+  /** Acknowledged by Kafka: this is what `captured` means. */
+  transactions: count,
+  exchanges: count,
+  /** Bytes of traffic forwarded, both directions. */
+  bytes: count,
+  dropped: z.object({
+    transactions: count,
+    bytes: count,
+    byReason: z.partialRecord(z.enum(gapReasons), count),
+  }),
+  /** Seen but not acknowledged yet: open transactions, ring, publish buffer. */
+  pending: z.object({ transactions: count, bytes: count }),
+  /** Per envelopes partition: offset after the last acknowledged record. Lets a successor find what was published later. */
+  publishedUpTo: z.record(z.string(), z.string()),
+});
+export type CaptureSnapshot = z.infer<typeof captureSnapshotSchema>;
+
+/** State of one replayer process. Key: `replayer/<environment>/<mirror>/<instance>`. */
+export const replayerSnapshotSchema = z.object({
+  kind: z.literal('replayer'),
+  environment: z.string(),
+  mirror: z.string(),
+  instance: z.string(),
+  atMs,
+  final: z.boolean(),
+  /** Transactions taken from Kafka by this process, and what became of them so far. read = resolved + pending. */
+  read: count,
+  resolved: count,
+  pending: count,
+  lanes: count,
+  /** Per assigned envelopes partition. */
+  partitions: z.record(z.string(), z.object({ consumerLag: count, behindSourceMs: z.number().nonnegative() })),
+});
+export type ReplayerSnapshot = z.infer<typeof replayerSnapshotSchema>;
+
+/** Counts of one partition of one mirror's results, and the place to resume. Key: `comparer/<environment>/<mirror>/<partition>`. */
+export const comparerSnapshotSchema = z.object({
+  kind: z.literal('comparer'),
+  environment: z.string(),
+  mirror: z.string(),
+  partition: count,
+  atMs,
+  /** Next results offset to read (decimal). */
+  nextOffset: z.string(),
+  outcomes: countsOf(transactionOutcomes),
+  /** `<outcome>/<reason>` → transactions. */
+  reasons: z.record(z.string(), count),
+  statements: countsOf(statementClasses),
+  notCompared: z.partialRecord(z.enum(notComparedReasons), count),
+  /** Results recognised as repeated, counted nowhere else. */
+  duplicates: count,
+  /** Highest session_seq counted per session: what recognises a repeated result. Ended sessions leave after a while. */
+  sessions: z.record(z.string(), count),
+});
+export type ComparerSnapshot = z.infer<typeof comparerSnapshotSchema>;
+
+export const snapshotSchema = z.discriminatedUnion('kind', [
+  captureSnapshotSchema,
+  replayerSnapshotSchema,
+  comparerSnapshotSchema,
+]);
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+/** The key of a snapshot in the status topic. */
+export function snapshotKey(snapshot: Snapshot): string {
+  switch (snapshot.kind) {
+    case 'capture':
+      return `capture/${snapshot.source}/${snapshot.captureNode}/${snapshot.incarnation}`;
+    case 'replayer':
+      return `replayer/${snapshot.environment}/${snapshot.mirror}/${snapshot.instance}`;
+    case 'comparer':
+      return `comparer/${snapshot.environment}/${snapshot.mirror}/${snapshot.partition}`;
+    default:
+      return snapshot satisfies never;
+  }
+}

@@ -1,0 +1,48 @@
+// The status contract `mirrorstream.status/1`: what `up --json` and `status --json` print.
+import { z } from 'zod';
+
+const count = z.number().int().nonnegative();
+
+export const mirrorStatusSchema = z.object({
+  /** captured = replayed + filtered + unexposed + shed + failed + inFlight, in transactions. */
+  transactions: z.object({
+    captured: count,
+    replayed: count,
+    filtered: count,
+    unexposed: count,
+    shed: count,
+    failed: count,
+    inFlight: count,
+  }),
+  statements: z.object({
+    match: count,
+    orderOnly: count,
+    rowCount: count,
+    value: count,
+    columns: count,
+    commandTag: count,
+    errorNew: count,
+    errorGone: count,
+    errorChanged: count,
+    notCompared: count,
+  }),
+  /** Age of the next unresolved envelope; 0 when there is none. */
+  behindSourceMs: z.number().nonnegative(),
+  /** Kafka records not yet read. */
+  consumerLag: count,
+});
+export type MirrorStatus = z.infer<typeof mirrorStatusSchema>;
+
+export const statusSchema = z.object({
+  schema: z.literal('mirrorstream.status/1'),
+  source: z.object({
+    name: z.string(),
+    sessions: count,
+    transactions: count,
+    exchanges: count,
+    bytes: count,
+    dropped: z.object({ transactions: count, bytes: count }),
+  }),
+  mirrors: z.record(z.string(), mirrorStatusSchema),
+});
+export type Status = z.infer<typeof statusSchema>;

@@ -1,0 +1,158 @@
+// The Kafka port: all that the project asks of a Kafka client. One adapter (kafkajs) today; the contract tests fit any other.
+//
+// Offsets are bigint. Values are bytes; the caller owns what it hands in until the returned promise settles.
+
+export interface KafkaConnectionOptions {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string; readonly serverName?: string };
+  /** The password is read from the environment variable or file named, never given as a value. */
+  readonly sasl?: {
+    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+    readonly username: string;
+    readonly passwordEnv?: string;
+    readonly passwordFile?: string;
+  };
+  readonly connectTimeoutMs?: number; // default 5 000
+  readonly requestTimeoutMs?: number; // default 30 000
+}
+
+export interface OutgoingRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly key: Uint8Array | string | null;
+  readonly value: Uint8Array | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Where records went: the offset of the first one of each topic-partition in the request. */
+export interface Acknowledgement {
+  readonly topic: string;
+  readonly partition: number;
+  readonly baseOffset: bigint;
+}
+
+export interface IncomingRecord {
+  readonly offset: bigint;
+  readonly timestampMs: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface IncomingBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly highWatermarkOffset: bigint;
+  readonly records: readonly IncomingRecord[];
+}
+
+export interface Producer {
+  /**
+   * Sends in one request per leader, acks = all, in the order given within a partition, and resolves when all are
+   * acknowledged. Rejects with MirrorstreamError `kafkaUnavailable` (retryable; the fate of the records is unknown) or
+   * `kafkaRefused` (never accepted: too large, not authorised, unknown topic). Does not retry by itself for longer than
+   * requestTimeoutMs.
+   */
+  send(records: readonly OutgoingRecord[]): Promise<readonly Acknowledgement[]>;
+  close(): Promise<void>;
+}
+
+/** Where to start reading a newly assigned partition. `committed` falls back to `earliest` when nothing was committed. */
+export type StartPosition = { readonly kind: 'offset'; readonly offset: bigint } | { readonly kind: 'committed' | 'earliest' | 'latest' };
+
+export interface GroupConsumerOptions {
+  readonly group: string;
+  readonly topics: readonly string[];
+  readonly sessionTimeoutMs?: number; // default 10 000
+  readonly maxWaitTimeMs?: number; // default 150
+  readonly maxBytesPerPartition?: number; // default 1 MiB
+}
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface CommitOffset extends TopicPartition {
+  /** The next offset to read. */
+  readonly offset: bigint;
+  readonly metadata?: string;
+}
+
+export interface CommittedOffset extends TopicPartition {
+  readonly offset: bigint | null;
+  readonly metadata: string;
+}
+
+export interface GroupConsumerHandlers {
+  /**
+   * After each join, with what this member owns now and owned before. Returns where to start for each partition (those
+   * left out: continue where this member was if it owned it before, else `committed`). Nothing is delivered until it resolves.
+   */
+  readonly onAssigned: (
+    assigned: readonly TopicPartition[],
+    previous: readonly TopicPartition[],
+  ) => Promise<ReadonlyMap<string, StartPosition>>; // key: partitionKey()
+  /** Must hand over and return at once: never await work on the records here. Use pause/resume to push back. */
+  readonly onBatch: (batch: IncomingBatch) => void;
+  /** The consumer is dead and will not come back (non-retriable error): the process should exit. */
+  readonly onCrash: (error: Error) => void;
+}
+
+export interface GroupConsumer {
+  pause(partitions: readonly TopicPartition[]): void;
+  resume(partitions: readonly TopicPartition[]): void;
+  /** Commits for the current generation. Rejects with `kafkaUnavailable` when this member has been replaced meanwhile. */
+  commit(offsets: readonly CommitOffset[]): Promise<void>;
+  assigned(): readonly TopicPartition[];
+  stop(): Promise<void>;
+}
+
+export interface TopicSpec {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly replicationFactor?: number; // default: the broker's
+  /** Explicit settings, e.g. `cleanup.policy`, `retention.ms`, `max.message.bytes`. */
+  readonly config: Readonly<Record<string, string>>;
+}
+
+export interface PartitionOffsets {
+  readonly partition: number;
+  readonly low: bigint;
+  readonly high: bigint;
+}
+
+export interface Admin {
+  /** Creates what is missing; quiet when it exists; refuses an existing topic with another partition count (`badInput`). */
+  ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
+  offsets(topic: string): Promise<readonly PartitionOffsets[]>;
+  /** First offset at or after the time, per partition; the end where there is none. */
+  offsetsByTime(topic: string, timestampMs: number): Promise<ReadonlyMap<number, bigint>>;
+  committed(group: string, topic: string): Promise<readonly CommittedOffset[]>;
+  close(): Promise<void>;
+}
+
+export interface KafkaClient {
+  producer(): Promise<Producer>;
+  /** Joins the group and starts. Resolves after the first assignment was handled. */
+  consume(options: GroupConsumerOptions, handlers: GroupConsumerHandlers): Promise<GroupConsumer>;
+  admin(): Promise<Admin>;
+  /** Reads `[from, to)` of some partitions of one topic, without joining a lasting group; calls back in offset order per partition. */
+  readRange(
+    topic: string,
+    ranges: readonly { readonly partition: number; readonly from: bigint; readonly to: bigint }[],
+    onBatch: (batch: IncomingBatch) => void,
+  ): Promise<void>;
+  /** Follows a whole topic from its beginning (or end) for ever, in no lasting group; used for compacted topics and live views. */
+  follow(
+    topics: readonly string[],
+    from: 'earliest' | 'latest',
+    onBatch: (batch: IncomingBatch) => void,
+    onCrash: (error: Error) => void,
+  ): Promise<{ caughtUp(): Promise<void>; stop(): Promise<void> }>;
+  close(): Promise<void>;
+}
+
+/** The map key of a topic-partition. */
+export const partitionKey = (at: TopicPartition): string => `${at.topic}/${at.partition}`;

@@ -1,0 +1,118 @@
+// A leg on a libuv handle: reads into its own buffer, writes at once, allocates one view per chunk and nothing else.
+import { getSystemErrorName } from 'node:util';
+import { type Leg, type LegEvents, readBufferBytes } from './leg.ts';
+import type { Libuv, TcpHandle, WriteRequest } from './libuv.ts';
+
+/** libuv's end of file (uv/errno.h). */
+const UV_EOF = -4095;
+
+export class HandleLeg implements Leg {
+  readonly peer: string;
+  readonly #uv: Libuv;
+  readonly #handle: TcpHandle;
+  readonly #state: Int32Array;
+  readonly #buffer: Buffer;
+  #events: LegEvents | null = null;
+  #request: WriteRequest;
+  #writing = false;
+  #endWanted = false;
+  #closed = false;
+
+  constructor(uv: Libuv, handle: TcpHandle, peer: string) {
+    this.peer = peer;
+    this.#uv = uv;
+    this.#handle = handle;
+    this.#state = uv.state;
+    // Not zeroed: pages that no chunk ever reaches cost nothing.
+    this.#buffer = Buffer.allocUnsafeSlow(readBufferBytes);
+    this.#request = this.#newRequest();
+    handle.useUserBuffer(this.#buffer);
+    // Must return undefined: a returned view would replace the buffer.
+    handle.onread = () => {
+      this.#onRead();
+    };
+  }
+
+  start(events: LegEvents): void {
+    this.#events = events;
+    this.resume();
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#handle.readStop();
+  }
+
+  resume(): void {
+    if (this.#closed) return;
+    const status = this.#handle.readStart();
+    if (status !== 0) this.#fail(status);
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#closed) return true;
+    const request = this.#request;
+    // Tries the kernel first. Only what the kernel did not take makes a request, which then owns `request` until it completes.
+    const status = this.#handle.writeBuffer(request, chunk);
+    if (status !== 0) {
+      this.#fail(status);
+      return true;
+    }
+    if (this.#state[this.#uv.lastWriteWasAsync] === 0) return true;
+    request.buffer = chunk;
+    this.#request = this.#newRequest();
+    this.#writing = true;
+    return false;
+  }
+
+  end(): void {
+    if (this.#closed || this.#endWanted) return;
+    this.#endWanted = true;
+    // libuv itself waits for queued writes before it sends FIN.
+    const request = new this.#uv.ShutdownRequest();
+    request.oncomplete = () => undefined;
+    this.#handle.shutdown(request); // ENOTCONN: the peer has gone already, which its leg reports by itself
+  }
+
+  reset(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#events = null;
+    this.#handle.onread = null;
+    // Refused while a half-close is under way: then an ordinary close has to do.
+    if (this.#handle.reset(() => undefined) !== 0) this.#handle.close(() => undefined);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#events = null;
+    this.#handle.close(() => undefined);
+  }
+
+  #onRead(): void {
+    if (this.#closed) return;
+    const bytes = this.#state[this.#uv.readBytesOrError] as number;
+    if (bytes > 0) this.#events?.onChunk(this.#buffer.subarray(0, bytes));
+    else if (bytes === UV_EOF) this.#events?.onEnd();
+    else if (bytes < 0) this.#fail(bytes);
+  }
+
+  #newRequest(): WriteRequest {
+    const request = new this.#uv.WriteRequest();
+    request.oncomplete = (status) => this.#onWritten(request, status);
+    return request;
+  }
+
+  #onWritten(request: WriteRequest, status: number): void {
+    request.buffer = null;
+    if (this.#closed || !this.#writing) return;
+    this.#writing = false;
+    if (status === 0) this.#events?.onDrained();
+    else this.#fail(status);
+  }
+
+  #fail(status: number): void {
+    this.#handle.readStop();
+    this.#events?.onFailed(getSystemErrorName(status));
+  }
+}

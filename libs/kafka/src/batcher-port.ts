@@ -31,7 +31,12 @@ export interface Batcher {
   flush(): Promise<void>;
   /** Flushes for at most timeoutMs, then gives up on the rest. */
   close(timeoutMs: number): Promise<void>;
-  stats(): { readonly bufferedBytes: number; readonly bufferedRecords: number; readonly inFlightRequests: number; readonly available: boolean };
+  stats(): {
+    readonly bufferedBytes: number;
+    readonly bufferedRecords: number;
+    readonly inFlightRequests: number;
+    readonly available: boolean;
+  };
 }
 
 export type { Acknowledgement };

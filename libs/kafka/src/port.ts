@@ -5,7 +5,12 @@
 export interface KafkaConnectionOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
-  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string; readonly serverName?: string };
+  readonly tls?: {
+    readonly caFile?: string;
+    readonly certFile?: string;
+    readonly keyFile?: string;
+    readonly serverName?: string;
+  };
   /** The password is read from the environment variable or file named, never given as a value. */
   readonly sasl?: {
     readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
@@ -59,7 +64,9 @@ export interface Producer {
 }
 
 /** Where to start reading a newly assigned partition. `committed` falls back to `earliest` when nothing was committed. */
-export type StartPosition = { readonly kind: 'offset'; readonly offset: bigint } | { readonly kind: 'committed' | 'earliest' | 'latest' };
+export type StartPosition =
+  | { readonly kind: 'offset'; readonly offset: bigint }
+  | { readonly kind: 'committed' | 'earliest' | 'latest' };
 
 export interface GroupConsumerOptions {
   readonly group: string;

@@ -1,1 +1,3 @@
-export {};
+// What every service needs around its work.
+export * from './flags.ts';
+export * from './lifecycle.ts';

@@ -1,0 +1,212 @@
+// The ring between the forwarding thread and the capture worker: bytes in shared memory, one producer, one consumer, no waiting.
+//
+//   shared memory = control (64 Int32 cells, head and tail on cache lines of their own), data (a power of two of bytes)
+//   record        = Int32 payload length | kind << 28, Int32 session, Int32 µs low, Int32 µs high, payload, padding to 16 bytes
+//
+// Head and tail count bytes modulo 2^32 and never meet by accident, as the data is at most 1 GiB. The producer writes a record and
+// then publishes the tail; the consumer copies records out and then publishes the head: no record is ever seen in part.
+
+export const RecordKind = {
+  /** Bytes the client sent; bytes the server sent. */
+  client: 0,
+  server: 1,
+  /** A session begins; its first client bytes are its StartupMessage. */
+  opened: 2,
+  closed: 3,
+  /** Bytes that went by while the ring was full, payload: none, the count is in the length field. */
+  missedClient: 4,
+  missedServer: 5,
+  /** A CancelRequest, payload: process id and secret key. */
+  cancel: 6,
+} as const;
+export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
+
+const headerBytes = 16;
+const recordAlignment = 16;
+const lengthBits = 28;
+const maxLength = 2 ** lengthBits - 1;
+const controlCells = 64;
+const headCell = 0;
+const tailCell = 32;
+const controlBytes = controlCells * 4;
+const twoTo32 = 2 ** 32;
+
+export const minRingBytes = 256 * 1024;
+export const maxRingBytes = 1024 ** 3;
+/** The largest payload of one record: a chunk is at most one read buffer. */
+export const maxPayloadBytes = 64 * 1024;
+
+/** Memory for a ring of at least `wantedBytes` (rounded up to a power of two). */
+export function createRingMemory(wantedBytes: number): SharedArrayBuffer {
+  const dataBytes = 2 ** Math.ceil(Math.log2(Math.min(maxRingBytes, Math.max(minRingBytes, wantedBytes))));
+  return new SharedArrayBuffer(controlBytes + dataBytes);
+}
+
+const alignUp = (bytes: number): number => (bytes + recordAlignment - 1) & -recordAlignment;
+
+/** The forwarding thread's end. Nothing here waits, throws or allocates (but for a view where a payload wraps). */
+export class RingProducer {
+  readonly capacityBytes: number;
+  readonly #control: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #mask: number;
+  #tail: number;
+  /** The consumer's place when it was last looked up: looked up again only when the ring seems full. */
+  #headSeen: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#control = new Int32Array(memory, 0, controlCells);
+    this.#bytes = new Uint8Array(memory, controlBytes);
+    this.#words = new Int32Array(memory, controlBytes);
+    this.capacityBytes = this.#bytes.length;
+    this.#mask = this.capacityBytes - 1;
+    this.#tail = Atomics.load(this.#control, tailCell);
+    this.#headSeen = Atomics.load(this.#control, headCell);
+  }
+
+  /** Free bytes as of now. */
+  freeBytes(): number {
+    this.#headSeen = Atomics.load(this.#control, headCell);
+    return this.capacityBytes - ((this.#tail - this.#headSeen) >>> 0);
+  }
+
+  /** One record with `payload` (at most maxPayloadBytes). False: no room, nothing was written. */
+  push(kind: RecordKind, session: number, monoUs: number, payload: Uint8Array): boolean {
+    const length = payload.length;
+    if (!this.#reserve(headerBytes + alignUp(length))) return false;
+    const at = this.#header(kind, session, monoUs, length) & this.#mask;
+    const untilWrap = this.capacityBytes - at;
+    if (length <= untilWrap) this.#bytes.set(payload, at);
+    else {
+      this.#bytes.set(payload.subarray(0, untilWrap), at);
+      this.#bytes.set(payload.subarray(untilWrap), 0);
+    }
+    this.#publish(headerBytes + alignUp(length));
+    return true;
+  }
+
+  /** One record without payload. `count` is what the consumer gets as its length (capped at 256 MiB). */
+  pushMark(kind: RecordKind, session: number, monoUs: number, count: number): boolean {
+    if (!this.#reserve(headerBytes)) return false;
+    this.#header(kind, session, monoUs, Math.min(count, maxLength));
+    this.#publish(headerBytes);
+    return true;
+  }
+
+  #reserve(bytes: number): boolean {
+    if (this.capacityBytes - ((this.#tail - this.#headSeen) >>> 0) >= bytes) return true;
+    return this.freeBytes() >= bytes;
+  }
+
+  /** Writes the header at the tail; returns where the payload begins. Records are aligned, so a header never wraps. */
+  #header(kind: RecordKind, session: number, monoUs: number, length: number): number {
+    const word = (this.#tail & this.#mask) >>> 2;
+    const words = this.#words;
+    words[word] = (kind << lengthBits) | length;
+    words[word + 1] = session;
+    words[word + 2] = (monoUs % twoTo32) | 0;
+    words[word + 3] = Math.floor(monoUs / twoTo32);
+    return (this.#tail + headerBytes) | 0;
+  }
+
+  #publish(bytes: number): void {
+    this.#tail = (this.#tail + bytes) | 0;
+    Atomics.store(this.#control, tailCell, this.#tail);
+  }
+}
+
+/** What the consumer is handed. `bytes[start, end)` is the worker's own memory: valid until the call returns. */
+export interface RingHandler {
+  record(kind: RecordKind, session: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void;
+  mark(kind: RecordKind, session: number, monoUs: number, count: number): void;
+}
+
+/** The worker's end: copies records out in large pieces, so that the producer has its room back before they are looked at. */
+export class RingConsumer {
+  readonly capacityBytes: number;
+  readonly #control: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #scratch: Uint8Array;
+  readonly #scratchWords: Int32Array;
+  readonly #mask: number;
+  #head: number;
+
+  constructor(memory: SharedArrayBuffer, scratchBytes = 256 * 1024) {
+    this.#control = new Int32Array(memory, 0, controlCells);
+    this.#bytes = new Uint8Array(memory, controlBytes);
+    this.capacityBytes = this.#bytes.length;
+    this.#mask = this.capacityBytes - 1;
+    this.#head = Atomics.load(this.#control, headCell);
+    const wanted = Math.max(scratchBytes, 2 * (headerBytes + maxPayloadBytes));
+    const memoryOfOwn = new ArrayBuffer(wanted);
+    this.#scratch = new Uint8Array(memoryOfOwn);
+    this.#scratchWords = new Int32Array(memoryOfOwn);
+  }
+
+  /** Bytes waiting. */
+  backlogBytes(): number {
+    return (Atomics.load(this.#control, tailCell) - this.#head) >>> 0;
+  }
+
+  /** Hands over what is there, at most one scratch full. Returns the ring bytes taken; 0: there was nothing. */
+  drain(handler: RingHandler): number {
+    const copied = Math.min(this.backlogBytes(), this.#scratch.length);
+    if (copied === 0) return 0;
+    this.#copyOut(copied);
+    const whole = this.#wholeRecords(copied);
+    this.#head = (this.#head + whole) | 0;
+    Atomics.store(this.#control, headCell, this.#head);
+    this.#handOver(whole, handler);
+    return whole;
+  }
+
+  #copyOut(bytes: number): void {
+    const at = this.#head & this.#mask;
+    const untilWrap = this.capacityBytes - at;
+    if (bytes <= untilWrap) this.#scratch.set(this.#bytes.subarray(at, at + bytes));
+    else {
+      this.#scratch.set(this.#bytes.subarray(at));
+      this.#scratch.set(this.#bytes.subarray(0, bytes - untilWrap), untilWrap);
+    }
+  }
+
+  /** The length of the whole records at the beginning of the scratch; the rest is copied again next time. */
+  #wholeRecords(copied: number): number {
+    let at = 0;
+    while (at < copied) {
+      const next = at + headerBytes + this.#payloadRoom(at);
+      if (next > copied) break;
+      at = next;
+    }
+    return at;
+  }
+
+  #payloadRoom(at: number): number {
+    const word = this.#scratchWords[at >>> 2] as number;
+    return isMark(word >>> lengthBits) ? 0 : alignUp(word & maxLength);
+  }
+
+  #handOver(until: number, handler: RingHandler): void {
+    const words = this.#scratchWords;
+    for (let at = 0; at < until; ) {
+      const word = words[at >>> 2] as number;
+      const kind = (word >>> lengthBits) as RecordKind;
+      const length = word & maxLength;
+      const session = words[(at >>> 2) + 1] as number;
+      const monoUs = ((words[(at >>> 2) + 2] as number) >>> 0) + (words[(at >>> 2) + 3] as number) * twoTo32;
+      const start = at + headerBytes;
+      if (isMark(kind)) {
+        handler.mark(kind, session, monoUs, length);
+        at = start;
+      } else {
+        handler.record(kind, session, monoUs, this.#scratch, start, start + length);
+        at = start + alignUp(length);
+      }
+    }
+  }
+}
+
+function isMark(kind: number): boolean {
+  return kind >= RecordKind.opened && kind <= RecordKind.missedServer;
+}

@@ -35,7 +35,7 @@ export type MalformedFrame = {
 };
 
 /**
- * `messages`: frames with a type byte. `startup`: packets without one (type 0), until a StartupMessage was seen. `bareByte`: one
+ * `messages`: frames with a type byte. `startup`: packets without one (type STARTUP_PACKET), until a StartupMessage was seen. `bareByte`: one
  * byte that answers SSLRequest or GSSENCRequest, delivered as a frame of one byte; an `E` there is an ErrorResponse of an old server.
  */
 export type SplitterPhase = 'messages' | 'startup' | 'bareByte';

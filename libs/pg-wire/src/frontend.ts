@@ -59,7 +59,7 @@ export type FrontendMessage =
 export type DecodedFrontend = FrontendMessage | UnknownMessage | MalformedMessage;
 
 /**
- * Decodes the frame `buffer[start, end)`, from its type byte to its last byte (start-up packets, type 0: from the length). Never
+ * Decodes the frame `buffer[start, end)`, from its type byte to its last byte (type STARTUP_PACKET: from the length). Never
  * throws. Byte-valued fields are views of `buffer` and live as long as its owner leaves it alone; text is copied. `expected` says what
  * a `p` message is; without it, it stays opaque bytes.
  */

@@ -46,8 +46,8 @@ export const B = {
   RowDescription: 0x54, // T
 } as const;
 
-/** The type reported for a start-up packet, which has no type byte. No message uses 0. */
-export const STARTUP_PACKET = 0;
+/** The type reported for a start-up packet, which has no type byte: outside the values a byte can have. */
+export const STARTUP_PACKET = -1;
 
 export type Direction = 'frontend' | 'backend';
 

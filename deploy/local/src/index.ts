@@ -1,1 +1,14 @@
-export {};
+// The embedded stack: Apache Kafka and PostgreSQL servers as child processes that never outlive their parent.
+export * from './disk-space.ts';
+export * from './free-port.ts';
+export * from './java.ts';
+export * from './kafka-broker.ts';
+export * from './kafka-dist.ts';
+export * from './kafka-probe.ts';
+export * from './log-ring.ts';
+export * from './postgres-dist.ts';
+export * from './postgres-probe.ts';
+export * from './postgres-server.ts';
+export * from './process-group.ts';
+export * from './process-tree.ts';
+export * from './wait-until.ts';

@@ -71,6 +71,7 @@ export interface PreparedStatementDraft {
   readonly parseFrame: Uint8Array;
 }
 
+/** Never changed once it was encoded: the encoder keeps the encoded form with the object. A changed context is a new object. */
 export interface SessionContextDraft {
   readonly database: string;
   readonly user: string;

@@ -1,6 +1,11 @@
 // The public face of the envelope schema: generated types and schemas.
+
+export * from './batch-encoder.ts';
+export * from './decode.ts';
+export * from './drafts.ts';
+export { encodeRecord } from './encode-record.ts';
 export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
-export * from './drafts.ts';
+export { ProtoWriter, wire } from './proto-writer.ts';

@@ -364,14 +364,15 @@ export const PreparedStatementSchema: GenMessage<PreparedStatement> = /*@__PURE_
  */
 export type Exchange = Message<"mirrorstream.v1.Exchange"> & {
   /**
-   * consecutive in the transaction, over parts
+   * consecutive in the transaction, over parts; the pieces of one exchange share it
    *
    * @generated from field: uint32 index = 1;
    */
   index: number;
 
   /**
-   * the request goes on in the next part (a large COPY): no answer yet
+   * The request goes on in the next part (a large COPY): no answer yet. A piece may end inside a frame, and the last piece,
+   * which brings the answer, may have no request bytes at all. sent_us, after_seq and segments are the piece's own.
    *
    * @generated from field: bool continues = 2;
    */

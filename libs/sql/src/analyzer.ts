@@ -1,0 +1,132 @@
+// Fingerprint and normalised SQL by PostgreSQL's own parser, cached by text; by tokens for what the parser rejects.
+import { fingerprintSync, loadModule, normalizeSync, parseSync } from 'libpg-query';
+import { BoundedCache } from './bounded-cache.ts';
+import { lexicalFingerprint, lexicalNormalize } from './lexical.ts';
+import { type Variability, variabilityOf } from './variability.ts';
+
+export interface SqlAnalyzerOptions {
+  readonly maxEntries?: number; // default 10 000
+  readonly maxBytes?: number; // default 16 MiB
+  /** Longer texts are looked at by tokens only, and of those only this much. Default 64 KiB of UTF-16 units. */
+  readonly maxParsedChars?: number;
+}
+
+export interface SqlAnalyzerStats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly entries: number;
+  readonly sizeBytes: number;
+  /** Texts the parser rejected (or was not asked about, for their length). */
+  readonly lexical: number;
+}
+
+export interface SqlAnalyzer {
+  /** 16 hexadecimal digits: libpg_query's fingerprint, or one over the tokens. */
+  fingerprint(sql: string): string;
+  /** Constants replaced by parameters. */
+  normalize(sql: string): string;
+  /** What besides the data the answer depends on; 'none' where the text does not parse. */
+  variability(sql: string): Variability;
+  stats(): SqlAnalyzerStats;
+}
+
+/** What is known of one text. Filled when first asked for: most callers never need all of it. */
+interface Shape {
+  readonly parsed: boolean;
+  readonly fingerprint: string;
+  normalized: string | null;
+  variability: Variability | null;
+}
+
+const hexFingerprint = /^[0-9a-f]{16}$/;
+/** An entry's own overhead, and the normalised text that may still come: about as long as the text. */
+const ENTRY_BYTES = 200;
+const BYTES_PER_CHAR = 4;
+
+/** Loads the parser (WebAssembly, about 15 ms the first time). */
+export async function createSqlAnalyzer(options: SqlAnalyzerOptions = {}): Promise<SqlAnalyzer> {
+  await loadModule();
+  return new CachedAnalyzer(options);
+}
+
+class CachedAnalyzer implements SqlAnalyzer {
+  private readonly cache: BoundedCache<Shape>;
+  private readonly maxParsedChars: number;
+  private lexical = 0;
+
+  constructor(options: SqlAnalyzerOptions) {
+    this.cache = new BoundedCache({
+      maxEntries: options.maxEntries ?? 10_000,
+      maxBytes: options.maxBytes ?? 16 * 1024 * 1024,
+    });
+    this.maxParsedChars = options.maxParsedChars ?? 65_536;
+  }
+
+  fingerprint(sql: string): string {
+    return this.shapeOf(sql).fingerprint;
+  }
+
+  normalize(sql: string): string {
+    const shape = this.shapeOf(sql);
+    shape.normalized ??= shape.parsed ? this.normalizeParsed(sql) : this.normalizeTokens(sql);
+    return shape.normalized;
+  }
+
+  variability(sql: string): Variability {
+    const shape = this.shapeOf(sql);
+    shape.variability ??= shape.parsed ? parsedVariability(sql) : 'none';
+    return shape.variability;
+  }
+
+  stats(): SqlAnalyzerStats {
+    const { hits, misses, size, sizeBytes } = this.cache;
+    return { hits, misses, entries: size, sizeBytes, lexical: this.lexical };
+  }
+
+  private shapeOf(sql: string): Shape {
+    const known = this.cache.get(sql);
+    if (known !== undefined) return known;
+    const shape = this.look(sql);
+    this.cache.set(sql, shape, ENTRY_BYTES + sql.length * BYTES_PER_CHAR);
+    return shape;
+  }
+
+  private look(sql: string): Shape {
+    const parsed = this.parserFingerprint(sql);
+    if (parsed !== null) return { parsed: true, fingerprint: parsed, normalized: null, variability: null };
+    this.lexical += 1;
+    const normalized = this.normalizeTokens(sql);
+    return { parsed: false, fingerprint: lexicalFingerprint(normalized), normalized, variability: 'none' };
+  }
+
+  /** null when the parser rejects the text. It throws for a syntax error, and answers with the message for some other ones. */
+  private parserFingerprint(sql: string): string | null {
+    if (sql.length > this.maxParsedChars || sql.trim() === '') return null;
+    try {
+      const fingerprint = fingerprintSync(sql);
+      return hexFingerprint.test(fingerprint) ? fingerprint : null;
+    } catch {
+      return null;
+    }
+  }
+
+  private normalizeParsed(sql: string): string {
+    try {
+      return normalizeSync(sql);
+    } catch {
+      return this.normalizeTokens(sql);
+    }
+  }
+
+  private normalizeTokens(sql: string): string {
+    return lexicalNormalize(sql.slice(0, this.maxParsedChars));
+  }
+}
+
+function parsedVariability(sql: string): Variability {
+  try {
+    return variabilityOf(parseSync(sql));
+  } catch {
+    return 'none';
+  }
+}

@@ -75,18 +75,21 @@ export function expectedAnswer(request: AuthenticationMessage): ExpectedAnswer |
   }
 }
 
-const AuthenticationCode = {
-  Ok: 0,
-  KerberosV5: 2,
-  CleartextPassword: 3,
-  MD5Password: 5,
-  GSS: 7,
-  GSSContinue: 8,
-  SSPI: 9,
-  SASL: 10,
-  SASLContinue: 11,
-  SASLFinal: 12,
-} as const;
+const SALT_BYTES = 4;
+
+const codes: { readonly [Kind in AuthenticationMessage['kind']]: number } = {
+  authenticationOk: 0,
+  authenticationKerberosV5: 2,
+  authenticationCleartextPassword: 3,
+  authenticationMD5Password: 5,
+  authenticationGSS: 7,
+  authenticationGSSContinue: 8,
+  authenticationSSPI: 9,
+  authenticationSASL: 10,
+  authenticationSASLContinue: 11,
+  authenticationSASLFinal: 12,
+};
+const kinds = new Map(Object.entries(codes).map(([kind, code]) => [code, kind as AuthenticationMessage['kind']]));
 
 // AuthenticationXxx: Byte1('R'), Int32 length, Int32 code, then by code
 //   0 Ok, 2 KerberosV5, 3 CleartextPassword, 7 GSS, 9 SSPI   nothing
@@ -94,30 +97,20 @@ const AuthenticationCode = {
 //   8 GSSContinue, 11 SASLContinue, 12 SASLFinal             Byten data
 //   10 SASL                                                  String mechanism each, then Byte1(0)
 export function decodeAuthentication(reader: WireReader): AuthenticationMessage | UnknownMessage {
-  const code = reader.int32();
-  switch (code) {
-    case AuthenticationCode.Ok:
-      return { kind: 'authenticationOk' };
-    case AuthenticationCode.KerberosV5:
-      return { kind: 'authenticationKerberosV5' };
-    case AuthenticationCode.CleartextPassword:
-      return { kind: 'authenticationCleartextPassword' };
-    case AuthenticationCode.MD5Password:
-      return { kind: 'authenticationMD5Password', salt: reader.bytes(4) };
-    case AuthenticationCode.GSS:
-      return { kind: 'authenticationGSS' };
-    case AuthenticationCode.GSSContinue:
-      return { kind: 'authenticationGSSContinue', data: reader.rest() };
-    case AuthenticationCode.SSPI:
-      return { kind: 'authenticationSSPI' };
-    case AuthenticationCode.SASL:
-      return { kind: 'authenticationSASL', mechanisms: decodeMechanisms(reader) };
-    case AuthenticationCode.SASLContinue:
-      return { kind: 'authenticationSASLContinue', data: reader.rest() };
-    case AuthenticationCode.SASLFinal:
-      return { kind: 'authenticationSASLFinal', data: reader.rest() };
-    default:
+  const kind = kinds.get(reader.int32());
+  switch (kind) {
+    case undefined:
       return { kind: 'unknown', type: B.Authentication, body: reader.wholeBody() };
+    case 'authenticationMD5Password':
+      return { kind, salt: reader.bytes(SALT_BYTES) };
+    case 'authenticationSASL':
+      return { kind, mechanisms: decodeMechanisms(reader) };
+    case 'authenticationGSSContinue':
+    case 'authenticationSASLContinue':
+    case 'authenticationSASLFinal':
+      return { kind, data: reader.rest() };
+    default:
+      return { kind };
   }
 }
 
@@ -129,50 +122,19 @@ function decodeMechanisms(reader: WireReader): string[] {
 
 export function encodeAuthentication(message: AuthenticationMessage, writer: WireWriter): void {
   writer.beginFrame(B.Authentication);
-  switch (message.kind) {
-    case 'authenticationOk':
-      writer.int32(AuthenticationCode.Ok);
-      break;
-    case 'authenticationKerberosV5':
-      writer.int32(AuthenticationCode.KerberosV5);
-      break;
-    case 'authenticationCleartextPassword':
-      writer.int32(AuthenticationCode.CleartextPassword);
-      break;
-    case 'authenticationMD5Password':
-      if (message.salt.length !== 4) throw new RangeError('an MD5 salt has 4 bytes');
-      writer.int32(AuthenticationCode.MD5Password);
-      writer.bytes(message.salt);
-      break;
-    case 'authenticationGSS':
-      writer.int32(AuthenticationCode.GSS);
-      break;
-    case 'authenticationGSSContinue':
-      writer.int32(AuthenticationCode.GSSContinue);
-      writer.bytes(message.data);
-      break;
-    case 'authenticationSSPI':
-      writer.int32(AuthenticationCode.SSPI);
-      break;
-    case 'authenticationSASL':
-      encodeMechanisms(message.mechanisms, writer);
-      break;
-    case 'authenticationSASLContinue':
-      writer.int32(AuthenticationCode.SASLContinue);
-      writer.bytes(message.data);
-      break;
-    case 'authenticationSASLFinal':
-      writer.int32(AuthenticationCode.SASLFinal);
-      writer.bytes(message.data);
-      break;
-    default:
-      message satisfies never;
+  writer.int32(codes[message.kind]);
+  if (message.kind === 'authenticationMD5Password') {
+    if (message.salt.length !== SALT_BYTES) throw new RangeError(`an MD5 salt has ${SALT_BYTES} bytes`);
+    writer.bytes(message.salt);
+  } else if (message.kind === 'authenticationSASL') {
+    encodeMechanisms(message.mechanisms, writer);
+  } else if ('data' in message) {
+    writer.bytes(message.data);
   }
   writer.endFrame();
 }
 
 function encodeMechanisms(mechanisms: readonly string[], writer: WireWriter): void {
-  writer.int32(AuthenticationCode.SASL);
   for (const mechanism of mechanisms) {
     if (mechanism === '') throw new RangeError('a SASL mechanism without a name would end the list');
     writer.string(mechanism);

@@ -14,7 +14,7 @@ export type CopyInResponse = CopyResponse<'copyInResponse'>;
 export type CopyOutResponse = CopyResponse<'copyOutResponse'>;
 /** Only for replication, in both directions at once. */
 export type CopyBothResponse = CopyResponse<'copyBothResponse'>;
-/** `data` is a view of the input. Frontends may cut it anywhere; backends send one row each. */
+/** `data` is a view of the input. Frontends cut it anywhere; backends send whole rows, one each (binary: header and first row together). */
 export type CopyData = { readonly kind: 'copyData'; readonly data: Uint8Array };
 export type CopyDone = { readonly kind: 'copyDone' };
 /** `reason` is the client's text. */

@@ -137,10 +137,14 @@ export function closeName(buffer: Uint8Array, start: number, end: number): strin
 }
 
 /** Describe: TargetByte.Statement or .Portal, or 0 when the frame has none. */
-export const describeTarget = closeTarget;
+export function describeTarget(buffer: Uint8Array, start: number, end: number): number {
+  return closeTarget(buffer, start, end);
+}
 
 /** Describe: the name of the statement or portal. */
-export const describeName = closeName;
+export function describeName(buffer: Uint8Array, start: number, end: number): string {
+  return closeName(buffer, start, end);
+}
 
 /** ErrorResponse, NoticeResponse: the field with this code letter, '' when there is none. */
 export function errorField(code: string, buffer: Uint8Array, start: number, end: number): string {

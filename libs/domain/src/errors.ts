@@ -52,5 +52,7 @@ export const exitCodes = { ok: 0, badInput: 2, componentFailed: 3 } as const;
 
 /** The exit code that an error ends a command with. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof MirrorstreamError && error.code === 'badInput' ? exitCodes.badInput : exitCodes.componentFailed;
+  return error instanceof MirrorstreamError && error.code === 'badInput'
+    ? exitCodes.badInput
+    : exitCodes.componentFailed;
 }

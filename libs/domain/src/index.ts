@@ -1,5 +1,7 @@
 // Vocabulary of the project: what every part may import.
+export * from './config.ts';
 export * from './errors.ts';
+export * from './fold-status.ts';
 export * from './names.ts';
 export * from './outcomes.ts';
 export * from './snapshot.ts';

@@ -4,7 +4,7 @@ import { copyFile, link, lstat, mkdir, readdir, readFile, readlink, rename, rm, 
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { MirrorstreamError } from '@mirrorstream/domain';
-import { isReachable, relocationRoot, type UnixUser } from './unprivileged-user.ts';
+import { isReachable, makeRelocationRoot, type UnixUser } from './unprivileged-user.ts';
 
 export type PostgresMajor = 17 | 18;
 
@@ -63,10 +63,9 @@ async function hydrateSymlinks(packageDir: string): Promise<void> {
 /** The package in a place everybody can reach: hard links where the disk is the same, copies elsewhere. Made once. */
 async function reachableCopy(packageDir: string): Promise<string> {
   const version = (JSON.parse(await readFile(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version;
-  const root = relocationRoot(packageDir);
+  const root = await makeRelocationRoot(packageDir);
   const dir = join(root, `${basename(packageDir)}-${version}`);
   if ((await lstat(dir).catch(() => undefined)) !== undefined) return dir;
-  await mkdir(root, { recursive: true, mode: 0o755 });
   const part = `${dir}.${randomBytes(4).toString('hex')}.part`;
   try {
     await linkTree(join(packageDir, 'native'), join(part, 'native'));

@@ -1,8 +1,9 @@
 // PostgreSQL refuses to run as root: finds another user for it, and places that this user can reach.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chown, lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { chown, lstat, mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { MirrorstreamError } from '@mirrorstream/domain';
 
 export interface UnixUser {
   readonly uid: number;
@@ -38,16 +39,41 @@ export async function isReachable(path: string, user: UnixUser | undefined): Pro
   }
 }
 
-/** `path` itself where `user` can reach it, else a place below /var/tmp that belongs to `path`. */
+/**
+ * `path` itself where `user` can reach it. Else a place below /var/tmp that belongs to `path`, which becomes a symbolic link to it, so
+ * that whoever deletes `path` finds what it stands for.
+ */
 export async function reachablePlace(path: string, user: UnixUser | undefined): Promise<string> {
   if (await isReachable(path, user)) return path;
-  return join(relocationRoot(path), basename(path));
+  const place = join(await makeRelocationRoot(path), basename(path));
+  await mkdir(dirname(path), { recursive: true });
+  await symlink(place, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  return place;
 }
 
-/** Where things are put whose own folder an unprivileged user cannot reach. One per folder, the same at each start. */
-export function relocationRoot(path: string): string {
+const relocationPrefix = '/var/tmp/mirrorstream-';
+
+/** Makes the folder for things whose own folder an unprivileged user cannot reach: one per path, the same at each start. */
+export async function makeRelocationRoot(path: string): Promise<string> {
   const hash = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 12);
-  return join('/var/tmp', `mirrorstream-${hash}`);
+  const root = `${relocationPrefix}${hash}`;
+  await mkdir(root, { recursive: true, mode: 0o755 });
+  // Anybody may write to /var/tmp: a folder somebody else laid there for us is not to be trusted.
+  const entry = await lstat(root);
+  if (entry.isDirectory() && entry.uid === process.getuid?.()) return root;
+  throw new MirrorstreamError('badInput', `${root} exists and belongs to somebody else`, {
+    stage: 'postgres',
+    hint: 'Delete it, or put the project and its data into a folder that every user can pass through.',
+  });
+}
+
+/** Deletes `path`, and where it is a link to such a place, that place too. */
+export async function removeRelocated(path: string): Promise<void> {
+  const target = await readlink(path).catch(() => undefined);
+  if (target?.startsWith(relocationPrefix)) await rm(dirname(target), { recursive: true, force: true });
+  await rm(path, { recursive: true, force: true });
 }
 
 /** Makes a folder that belongs to `user`; what is in it already changes hands too. */

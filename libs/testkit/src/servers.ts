@@ -12,7 +12,6 @@ import {
   type PostgresServer,
   startKafkaBroker,
   startPostgres as startPostgresServer,
-  startTicks,
 } from '@mirrorstream/local';
 
 /** Where a broker answers. */
@@ -75,7 +74,7 @@ export function sharedPostgres(name: SharedServerName): Promise<PostgresAddress>
 export async function startKafka(options: Partial<KafkaBrokerOptions> = {}): Promise<KafkaBroker> {
   const dataDir = options.dataDir ?? (await temporaryDirectory('kafka'));
   const broker = await startKafkaBroker({ ...options, dataDir });
-  killAtExit(broker.pid);
+  killAtExit(broker);
   return broker;
 }
 
@@ -83,16 +82,19 @@ export async function startKafka(options: Partial<KafkaBrokerOptions> = {}): Pro
 export async function startPostgres(options: Partial<PostgresOptions> = {}): Promise<PostgresServer> {
   const dataDir = options.dataDir ?? join(await temporaryDirectory('postgres'), 'data');
   const server = await startPostgresServer({ major: 17, name: 'test', ...options, dataDir });
-  killAtExit(server.pid);
+  killAtExit(server);
   return server;
 }
 
 /** Before its folder is deleted: the guardian comes later and lets it end in order, which would write there again. */
-function killAtExit(pid: number): void {
-  const started = startTicks(pid);
+function killAtExit(server: KafkaBroker | PostgresServer): void {
+  let running = true;
+  void server.exited.then(() => {
+    running = false;
+  });
   process.prependOnceListener('exit', () => {
-    if (startTicks(pid) !== started) return; // Stopped long ago; the pid may be somebody else's by now.
-    for (const victim of [pid, ...descendantsOf(pid)]) {
+    if (!running) return;
+    for (const victim of [server.pid, ...descendantsOf(server.pid)]) {
       try {
         process.kill(victim, 'SIGKILL');
       } catch {

@@ -150,12 +150,30 @@ const failures = [
   ],
 ];
 
+/**
+ * A lock file made where the registry lacked packages of other systems does not name them, and `npm ci` then refuses it on every
+ * system. `npm install --no-save` takes the same versions and leaves the lock file alone.
+ */
+function installArguments() {
+  const { packages } = JSON.parse(lockText);
+  const named = new Set(
+    Object.keys(packages).map((path) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)),
+  );
+  const isComplete = Object.values(packages).every((entry) =>
+    Object.keys(entry.optionalDependencies ?? {}).every((name) => named.has(name)),
+  );
+  return isComplete ? ['ci'] : ['install', '--no-save'];
+}
+
 function runNpm() {
   const path = cleanPath();
+  const verb = installArguments();
   const { command, args } = npmCommand(path);
   const startedAtMs = Date.now();
-  say(`installing packages into ${modules} (npm ci); this happens once, and after package-lock.json has changed.`);
-  const child = spawn(command, [...args, 'ci', '--loglevel=notice', '--no-audit', '--no-fund'], {
+  say(
+    `installing packages into ${modules} (npm ${verb.join(' ')}); this happens once, and after package-lock.json has changed.`,
+  );
+  const child = spawn(command, [...args, ...verb, '--loglevel=notice', '--no-audit', '--no-fund'], {
     cwd: root,
     env: { ...process.env, PATH: path, npm_config_progress: 'false' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -163,9 +181,14 @@ function runNpm() {
   let tail = '';
   const stopProgress = showProgress(startedAtMs);
   for (const stream of [child.stdout, child.stderr]) {
+    let rest = '';
+    stream.setEncoding('utf8');
     stream.on('data', (chunk) => {
       tail = (tail + chunk).slice(-20_000);
-      process.stderr.write(chunk);
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop();
+      // Engine warnings are about the Node that npm runs on; the project brings its own.
+      for (const line of lines) if (!line.startsWith('npm warn EBADENGINE')) process.stderr.write(`${line}\n`);
     });
   }
   // Ctrl-C reaches npm too (same terminal); wait for it, so that the lock is released in order.
@@ -236,7 +259,7 @@ async function main() {
     if (code !== 0) {
       const known = failures.find(([pattern]) => pattern.test(tail));
       fail(
-        `npm ci failed after ${seconds} s (exit code ${code}). ${known?.[1] ?? ''}`.trim(),
+        `npm failed after ${seconds} s (exit code ${code}). ${known?.[1] ?? ''}`.trim(),
         known?.[2] ?? 'Its messages are above.',
         code,
       );

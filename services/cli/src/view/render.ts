@@ -1,0 +1,176 @@
+// Draws the live view: (model, size) → lines. Pure, so that tests can look at it.
+import { divergenceClasses, type MirrorStatus } from '@mirrorstream/domain';
+import { formatDuration } from '../duration.ts';
+import type { Divergence } from './divergences.ts';
+import { emptyLine, flow, type Line, paint, type Span, span } from './line.ts';
+import type { MirrorView, ViewModel } from './model.ts';
+import { formatBytes, formatCount, padTo } from './text.ts';
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+const dot = span(' · ', 'faint');
+const minColumns = 40;
+
+/** Lines for a terminal of that size, at most `rows` of them. */
+export function renderView(model: ViewModel, { columns, rows }: Size, colour: boolean): string[] {
+  const width = Math.max(minColumns, columns);
+  const top = [
+    ...header(model, width),
+    ...model.mirrors.flatMap((mirror) => [emptyLine, ...mirrorBlock(mirror, width)]),
+  ];
+  const notes = model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]);
+  const bottom = [emptyLine, footer(model)];
+  const room = rows - top.length - notes.length - bottom.length;
+  const lines = [...top, ...notes, ...divergenceBlock(model, room, width), ...bottom];
+  const shown = lines.length <= rows ? lines : [...lines.slice(0, Math.max(0, rows - 1)), footer(model)];
+  return shown.map((line) => paint(line, columns, colour));
+}
+
+/** The same as plain text of any height: the final summary. */
+export function renderSummary(model: ViewModel, columns: number, colour: boolean): string[] {
+  const width = Math.max(minColumns, columns);
+  const lines = [
+    ...header(model, width),
+    ...model.mirrors.flatMap((mirror) => [emptyLine, ...mirrorBlock(mirror, width)]),
+    ...divergenceBlock(model, Number.POSITIVE_INFINITY, width),
+    ...model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]),
+  ];
+  return lines.map((line) => paint(line, columns, colour));
+}
+
+function header(model: ViewModel, width: number): Line[] {
+  const { source } = model.status;
+  const ranForMs = Math.max(0, model.nowMs - model.startedAtMs);
+  const phase = model.phase === 'running' ? [] : [span(model.phase, 'warn')];
+  const time =
+    model.forMs === null
+      ? formatDuration(ranForMs)
+      : `${formatDuration(Math.min(ranForMs, model.forMs))} of ${formatDuration(model.forMs)}`;
+  const connect: Line[] = model.connectWith === null ? [] : [[span(model.connectWith)]];
+  const proxy =
+    model.listen === null
+      ? []
+      : flow(
+          [[span('proxy ', 'faint'), span(model.listen, 'accent'), span(` → ${source.name}`, 'faint')], ...connect],
+          span('   '),
+          width,
+          '',
+        );
+  const { dropped } = source;
+  const droppedSpan =
+    dropped.transactions === 0 && dropped.bytes === 0
+      ? span('nothing dropped', 'good')
+      : span(`dropped ${formatCount(dropped.transactions)} transactions, ${formatBytes(dropped.bytes)}`, 'bad');
+  const traffic: Line[] = [
+    ...(model.phase === 'stopped' ? [] : [[span(`${model.transactionsPerSecond.toFixed(0)} tx/s`, 'strong')]]),
+    ...(model.phase === 'stopped' ? [] : [[span(`${formatCount(model.openSessions)} sessions`)]]),
+    [span(`${formatCount(source.transactions)} transactions captured`)],
+    [span(`${formatCount(source.exchanges)} exchanges`)],
+    [droppedSpan],
+  ];
+  return [
+    ...flow([[span('mirrorstream', 'strong')], [span(time)], ...phase.map((one) => [one])], span('  '), width, ''),
+    ...proxy,
+    ...flow(traffic, dot, width, ''),
+  ];
+}
+
+function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number): Line[] {
+  const { transactions } = status;
+  const differs = divergenceClasses.reduce((sum, className) => sum + status.statements[className], 0);
+  const head: Line[] = [
+    [span(name, 'strong'), span(` ${what}`, 'faint')],
+    [differs === 0 ? span('no divergence', 'good') : span(`${formatCount(differs)} statements differ`, 'bad')],
+    [span('behind source '), span(formatDuration(status.behindSourceMs))],
+    [span(`lag ${formatCount(status.consumerLag)}`)],
+  ];
+  const why = [...reasons]
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => [span(`${reason} ${formatCount(count)}`, 'warn')]);
+  return [
+    ...flow(head, dot, width, ''),
+    ...flow([[span(`${bar(transactions, 20)} `, 'accent'), ...accounting(transactions)]], span(''), width, '  '),
+    ...flow(classes(status), dot, width, '  '),
+    ...(why.length === 0 ? [] : flow(why, dot, width, '  ')),
+  ];
+}
+
+/** `1 234 captured = 1 200 replayed + 34 in flight`; what is 0 is left out, the sum is still exact. */
+function accounting({ captured, inFlight, ...outcomes }: MirrorStatus['transactions']): Span[] {
+  const terms = [
+    span(`${formatCount(outcomes.replayed)} replayed`),
+    ...(['filtered', 'unexposed', 'shed'] as const)
+      .filter((outcome) => outcomes[outcome] > 0)
+      .map((outcome) => span(`${formatCount(outcomes[outcome])} ${outcome}`, 'warn')),
+    ...(outcomes.failed > 0 ? [span(`${formatCount(outcomes.failed)} failed`, 'bad')] : []),
+    span(`${formatCount(inFlight)} in flight`, inFlight > 0 ? 'plain' : 'faint'),
+  ];
+  const sum = terms.flatMap((term, index) => (index === 0 ? [term] : [span(' + ', 'faint'), term]));
+  return [span(`${formatCount(captured)} captured`), span(' = ', 'faint'), ...sum];
+}
+
+/** Share of captured transactions that are resolved. */
+function bar({ captured, inFlight }: MirrorStatus['transactions'], cells: number): string {
+  // Full only when nothing is in flight.
+  const filled = captured === 0 ? 0 : Math.floor(((captured - inFlight) / captured) * cells);
+  return '█'.repeat(filled) + '░'.repeat(cells - filled);
+}
+
+function classes({ statements }: MirrorStatus): Line[] {
+  return [
+    [span(`match ${formatCount(statements.match)}`, 'good')],
+    ...divergenceClasses
+      .filter((name) => statements[name] > 0)
+      .map((name) => [span(`${name} ${formatCount(statements[name])}`, 'bad')]),
+    ...(statements.notCompared > 0 ? [[span(`not compared ${formatCount(statements.notCompared)}`, 'faint')]] : []),
+  ];
+}
+
+function divergenceBlock(model: ViewModel, room: number, width: number): Line[] {
+  const lines: Line[] = [emptyLine];
+  if (model.divergences.length === 0) {
+    lines.push([span('No answer differs so far.', 'faint')]);
+    return room >= lines.length ? lines : [];
+  }
+  lines.push([span('What differs', 'strong'), span('  (first example of each kind)', 'faint')]);
+  let shown = 0;
+  for (const divergence of model.divergences) {
+    const block = divergenceLines(divergence, width);
+    const rest = model.divergences.length - shown - 1;
+    if (lines.length + block.length + (rest > 0 ? 1 : 0) > room) break;
+    lines.push(...block);
+    shown++;
+  }
+  const left = model.divergences.length - shown;
+  if (left > 0) lines.push([span(`  … and ${left} more ${left === 1 ? 'kind' : 'kinds'}`, 'faint')]);
+  return lines.length <= room ? lines : [];
+}
+
+function divergenceLines(
+  { mirror, class: className, count, sql, captured, replayed, detail }: Divergence,
+  width: number,
+): Line[] {
+  const side = Math.max('production'.length, Math.min(mirror.length, Math.floor(width / 4))) + 2;
+  return [
+    [
+      span(`  ${padTo(className, 13)}`, 'bad'),
+      span(padTo(`×${formatCount(count)}`, 6), 'warn'),
+      span(sql === '' ? detail : sql),
+    ],
+    [span(`    ${padTo('production', side)}`, 'faint'), span(captured)],
+    [span(`    ${padTo(mirror, side)}`, 'faint'), span(replayed)],
+  ];
+}
+
+function footer({ phase }: ViewModel): Line {
+  const text =
+    phase === 'running'
+      ? 'Ctrl-C stops everything'
+      : phase === 'stopped'
+        ? ''
+        : 'Ctrl-C again: stop at once, without draining';
+  return [span(text, 'faint')];
+}

@@ -77,7 +77,6 @@ export class HandleLeg implements Leg {
     if (this.#closed) return;
     this.#closed = true;
     this.#events = null;
-    this.#handle.onread = null;
     // Refused while a half-close is under way: then an ordinary close has to do.
     if (this.#handle.reset(() => undefined) !== 0) this.#handle.close(() => undefined);
   }

@@ -15,7 +15,8 @@ interface ShutdownRequest {
 
 /** A libuv stream as JavaScript sees it (StreamBase). Status codes are libuv's: 0 or a negative errno. */
 export interface TcpHandle {
-  onread: (() => void) | null;
+  /** Always a function: Node ends the process when it is set to anything else. */
+  onread: () => void;
   readStart(): number;
   readStop(): number;
   /** Reads go to this memory from now on; `onread` gets no buffer. */

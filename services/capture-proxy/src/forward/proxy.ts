@@ -29,7 +29,7 @@ export interface ProxyOptions {
   readonly onOpaque?: () => void;
 }
 
-export interface Proxy {
+export interface RunningProxy {
   readonly listening: Address;
   readonly forwarding: Forwarding;
   sessions(): Iterable<Session>;
@@ -41,7 +41,7 @@ export interface Proxy {
 const keepAliveInitialDelay = 60_000;
 
 /** Listens. Rejects with `portTaken` or `badInput`. */
-export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const uv = options.forwarding === 'streams' ? null : loadLibuv();
   if (uv === null && options.forwarding === 'handles') {
     throw new MirrorstreamError('missingPrerequisite', `Node ${process.version} has no known TCP handles`, {

@@ -4,6 +4,10 @@ import type { Acknowledgement, OutgoingRecord } from './port.ts';
 export interface BatcherOptions {
   /** A request to one partition is cut at this many bytes. Default 900 000. */
   readonly maxRequestBytes?: number;
+  /** … and at this many records. Default 5 000. */
+  readonly maxRequestRecords?: number;
+  /** A request to all partitions is closed when it has reached this many bytes. Default 8 MiB. */
+  readonly maxRequestTotalBytes?: number;
   /** Records wait at most this long for company. Default 5. */
   readonly lingerMs?: number;
   /** Requests under way at once (one per partition at most: order). Default 4. */

@@ -2,4 +2,5 @@
 export * from './batcher.ts';
 export * from './batcher-port.ts';
 export * from './connect.ts';
+export type { KafkaLogger } from './logging.ts';
 export * from './port.ts';

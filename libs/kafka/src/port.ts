@@ -1,6 +1,7 @@
 // The Kafka port: all that the project asks of a Kafka client. One adapter (kafkajs) today; the contract tests fit any other.
 //
-// Offsets are bigint. Values are bytes; the caller owns what it hands in until the returned promise settles.
+// Offsets are bigint. Values are bytes; what is handed in may not be changed until the returned promise settles.
+import type { MirrorstreamError } from '@mirrorstream/domain';
 
 export interface KafkaConnectionOptions {
   readonly brokers: readonly string[];
@@ -52,7 +53,29 @@ export interface IncomingBatch {
   readonly records: readonly IncomingRecord[];
 }
 
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+export interface ProducerOptions {
+  /** Of each partition's batch in a request. Default `none`. zstd runs in libuv's threads, not on the event loop. */
+  readonly compression?: Compression;
+}
+
+/** Records of one partition, in order. */
+export interface PartitionRecords extends TopicPartition {
+  readonly records: readonly OutgoingRecord[];
+}
+
+/** What became of one partition's records in a request. */
+export type PartitionOutcome =
+  | { readonly kind: 'acknowledged'; readonly baseOffset: bigint }
+  /** Never accepted. `record`: because of some of the records; `partition`: none would be. */
+  | { readonly kind: 'refused'; readonly scope: 'record' | 'partition'; readonly error: MirrorstreamError }
+  /** Their fate is unknown: try again. */
+  | { readonly kind: 'unavailable'; readonly error: MirrorstreamError };
+
 export interface Producer {
+  /** One attempt: one request per leader, acks = all. Outcomes are in the order of the parts; never rejects. */
+  sendEach(parts: readonly PartitionRecords[]): Promise<readonly PartitionOutcome[]>;
   /**
    * Sends in one request per leader, acks = all, in the order given within a partition, and resolves when all are
    * acknowledged. Rejects with MirrorstreamError `kafkaUnavailable` (retryable; the fate of the records is unknown) or
@@ -74,6 +97,10 @@ export interface GroupConsumerOptions {
   readonly sessionTimeoutMs?: number; // default 10 000
   readonly maxWaitTimeMs?: number; // default 150
   readonly maxBytesPerPartition?: number; // default 1 MiB
+  /** Of one answer of one broker. Default 8 MiB. */
+  readonly maxBytes?: number;
+  /** How long the group waits for this member to join again. Default 30 000, at least the session timeout. */
+  readonly rebalanceTimeoutMs?: number;
 }
 
 export interface TopicPartition {
@@ -101,6 +128,12 @@ export interface GroupConsumerHandlers {
     assigned: readonly TopicPartition[],
     previous: readonly TopicPartition[],
   ) => Promise<ReadonlyMap<string, StartPosition>>; // key: partitionKey()
+  /**
+   * This generation is about to end: the last moment to commit for it (about a second). Nothing is delivered meanwhile, and
+   * the partitions may come back with the next assignment. A commit fails if the group has already moved on without us.
+   * Not called by stop(): whoever stops commits before.
+   */
+  readonly onRevoking?: (assigned: readonly TopicPartition[]) => Promise<void>;
   /** Must hand over and return at once: never await work on the records here. Use pause/resume to push back. */
   readonly onBatch: (batch: IncomingBatch) => void;
   /** The consumer is dead and will not come back (non-retriable error): the process should exit. */
@@ -133,6 +166,12 @@ export interface PartitionOffsets {
 export interface Admin {
   /** Creates what is missing; quiet when it exists; refuses an existing topic with another partition count (`badInput`). */
   ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
+  /** Partition counts of those of the topics that exist. */
+  partitionCounts(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** The topic's settings as the broker sees them, those it was created with and the defaults. */
+  topicConfig(topic: string): Promise<ReadonlyMap<string, string>>;
+  /** Deletes what exists of these; quiet about the rest. */
+  deleteTopics(topics: readonly string[]): Promise<void>;
   offsets(topic: string): Promise<readonly PartitionOffsets[]>;
   /** First offset at or after the time, per partition; the end where there is none. */
   offsetsByTime(topic: string, timestampMs: number): Promise<ReadonlyMap<number, bigint>>;
@@ -141,7 +180,7 @@ export interface Admin {
 }
 
 export interface KafkaClient {
-  producer(): Promise<Producer>;
+  producer(options?: ProducerOptions): Promise<Producer>;
   /** Joins the group and starts. Resolves after the first assignment was handled. */
   consume(options: GroupConsumerOptions, handlers: GroupConsumerHandlers): Promise<GroupConsumer>;
   admin(): Promise<Admin>;

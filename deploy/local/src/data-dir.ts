@@ -31,7 +31,7 @@ const stage = 'data folder';
 const marker = '.mirrorstream-data';
 const contents = ['kafka', 'postgres', 'logs', 'run.json'];
 /** What other parts of the project may have put into the default folder before a stack did. */
-const foreign = ['cache', 'install.lock', 'compile-cache', marker];
+const foreign = ['cache', 'install.lock', marker];
 
 export function dataDirLayout(dataDir: string): DataDir {
   const root = resolve(dataDir);

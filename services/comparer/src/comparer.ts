@@ -1,0 +1,320 @@
+// The comparer's shell: reads results in slices, hands verdicts to the batcher, keeps checkpoints, gives partitions up and takes them on.
+import {
+  type ComparerSnapshot,
+  comparerGroup,
+  deadLetterTopic,
+  type MirrorstreamError,
+  resultsTopic,
+} from '@mirrorstream/domain';
+import {
+  type Admin,
+  type Batcher,
+  createBatcher,
+  type GroupConsumer,
+  type IncomingBatch,
+  type KafkaClient,
+  type OutgoingRecord,
+  type Producer,
+  partitionKey,
+  type StartPosition,
+  type TopicPartition,
+} from '@mirrorstream/kafka';
+import type { RunningService, ServiceKit } from '@mirrorstream/service-kit';
+import type { SqlAnalyzer } from '@mirrorstream/sql';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { readCheckpoints } from './checkpoints.ts';
+import type { ComparerConfig } from './config.ts';
+import { ExemplarQuota } from './exemplar-quota.ts';
+import { Judge } from './judge.ts';
+import { PartitionLedger } from './ledger.ts';
+import { PartitionLane } from './partition-lane.ts';
+import { RecordProcessor } from './record-processor.ts';
+
+/** What this process has done since it started: for its log. The lasting counts are the ledgers'. */
+interface Work {
+  records: number;
+  results: number;
+  undecodable: number;
+  verdictsLost: number;
+}
+
+interface Offered {
+  readonly lane: PartitionLane;
+  readonly epoch: number;
+}
+
+/** What the comparer is made of; opened by main, closed by stop(). */
+export interface ComparerParts {
+  readonly client: KafkaClient;
+  readonly admin: Admin;
+  readonly verdictProducer: Producer;
+  readonly checkpointProducer: Producer;
+  readonly sql: SqlAnalyzer;
+}
+
+export class Comparer implements RunningService {
+  private readonly config: ComparerConfig;
+  private readonly kit: ServiceKit;
+  private readonly parts: ComparerParts;
+  private readonly topic: string;
+  private readonly batcher: Batcher;
+  private readonly checkpoints: CheckpointWriter;
+  private readonly processor: RecordProcessor;
+  private readonly lanes = new Map<number, PartitionLane>();
+  private readonly offered = new Map<OutgoingRecord, Offered>();
+  private readonly work: Work = { records: 0, results: 0, undecodable: 0, verdictsLost: 0 };
+  private consumer: GroupConsumer | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private pumpScheduled = false;
+  private stopping = false;
+
+  constructor(config: ComparerConfig, kit: ServiceKit, parts: ComparerParts, deadLetterPartitions: number) {
+    this.config = config;
+    this.kit = kit;
+    this.parts = parts;
+    this.topic = resultsTopic(config.environment, config.mirror);
+    this.batcher = createBatcher(
+      parts.verdictProducer,
+      { maxBufferedBytes: config.maxBufferedBytes },
+      {
+        onAcknowledged: (record) => this.settle(record),
+        onLost: (record, reason) => this.lost(record, reason),
+        onAvailability: (available, error) => this.logAvailability('verdicts', available, error),
+      },
+    );
+    this.checkpoints = new CheckpointWriter(
+      parts.checkpointProducer,
+      config.checkpoints,
+      this.checkpointEvents(),
+      Date.now,
+    );
+    const quota = new ExemplarQuota(config.exemplars);
+    this.processor = new RecordProcessor(
+      { ...config, resultsTopic: this.topic, deadLetterPartitions },
+      new Judge(parts.sql, quota, config.judge),
+    );
+  }
+
+  /** Joins the group; resolves when the first partitions are assigned and their checkpoints read. */
+  async start(): Promise<void> {
+    this.consumer = await this.parts.client.consume(
+      { group: comparerGroup(this.config.environment, this.config.mirror), topics: [this.topic] },
+      {
+        onAssigned: (assigned) => this.takeOver(assigned.map((at) => at.partition)),
+        onBatch: (batch) => this.receive(batch),
+        onCrash: (error) => this.kit.fatal(error),
+      },
+    );
+    this.timer = setInterval(() => this.checkpoints.tick(this.lanes.values()), this.config.checkpointMs);
+  }
+
+  get partitions(): readonly number[] {
+    return [...this.lanes.keys()];
+  }
+
+  /** Counts what waits, as far as time allows, publishes verdicts and checkpoints, and only then leaves the group. */
+  async stop(deadlineMs: number): Promise<void> {
+    const until = Date.now() + deadlineMs;
+    this.stopping = true;
+    if (this.timer !== null) clearInterval(this.timer);
+    this.consumer?.pause(this.partitions.map((partition) => this.at(partition)));
+    await this.settleAll(until);
+    await this.consumer?.stop();
+    await this.batcher.close(Math.max(0, until - Date.now()));
+    await this.parts.checkpointProducer.close();
+    await this.parts.verdictProducer.close();
+    await this.parts.admin.close();
+    await this.parts.client.close();
+    this.kit.logger.info({ ...this.work, sql: this.parts.sql.stats() }, 'comparer stopped');
+  }
+
+  // Assignment ------------------------------------------------------------------------------------------------------
+
+  /**
+   * What this process owned and keeps it continues from memory: counts and position belong together whatever others did meanwhile.
+   * What is new continues from the newest checkpoint.
+   */
+  private async takeOver(partitions: readonly number[]): Promise<ReadonlyMap<string, StartPosition>> {
+    for (const partition of this.partitions) if (!partitions.includes(partition)) this.lanes.delete(partition);
+    const fresh = partitions.filter((partition) => !this.lanes.has(partition));
+    if (fresh.length > 0) await this.openLanes(fresh);
+    this.kit.logger.info({ partitions: partitions.length, fresh: fresh.length }, 'partitions assigned');
+    const starts = new Map<string, StartPosition>();
+    for (const lane of this.lanes.values())
+      starts.set(partitionKey(this.at(lane.partition)), { kind: 'offset', offset: lane.expectedOffset });
+    this.schedulePump();
+    return starts;
+  }
+
+  private async openLanes(partitions: readonly number[]): Promise<void> {
+    const { environment, mirror } = this.config;
+    const saved = await readCheckpoints(this.parts.client, this.parts.admin, { environment, mirror, partitions });
+    const offsets = new Map((await this.parts.admin.offsets(this.topic)).map((one) => [one.partition, one]));
+    for (const partition of partitions) {
+      const low = offsets.get(partition)?.low ?? 0n;
+      const checkpoint = saved.get(partition) ?? null;
+      const identity = { environment, mirror, partition };
+      const ledger = new PartitionLedger(identity, this.config.sessions, checkpoint, low);
+      this.checkPosition(ledger, checkpoint, low, offsets.get(partition)?.high ?? low);
+      this.lanes.set(partition, new PartitionLane(partition, ledger, Date.now()));
+    }
+  }
+
+  /** Results that were deleted uncounted, or a topic that was made anew, cannot be made good; they are said. */
+  private checkPosition(ledger: PartitionLedger, saved: ComparerSnapshot | null, low: bigint, high: bigint): void {
+    if (saved === null || (ledger.nextOffset >= low && ledger.nextOffset <= high)) return;
+    this.kit.logger.error(
+      { partition: saved.partition, nextOffset: saved.nextOffset, low: String(low), high: String(high) },
+      'the results topic does not hold the offset to continue at: results were deleted before they were counted',
+    );
+    ledger.nextOffset = low;
+  }
+
+  // Reading ---------------------------------------------------------------------------------------------------------
+
+  private receive(batch: IncomingBatch): void {
+    const lane = this.lanes.get(batch.partition);
+    if (lane === undefined || this.stopping) return;
+    lane.enqueue(batch.records);
+    if (lane.queuedBytes > this.laneLimitBytes()) {
+      lane.paused = true; // Said again with each batch: a rebalance may have undone it.
+      this.consumer?.pause([this.at(lane.partition)]);
+    }
+    this.schedulePump();
+  }
+
+  private laneLimitBytes(): number {
+    return this.config.maxQueueBytes / Math.max(1, this.lanes.size);
+  }
+
+  private schedulePump(): void {
+    if (this.pumpScheduled) return;
+    this.pumpScheduled = true;
+    setImmediate(() => {
+      this.pumpScheduled = false;
+      try {
+        this.pump();
+      } catch (error) {
+        this.kit.fatal(error);
+      }
+    });
+  }
+
+  /** Counts records of all lanes in turn for one slice of time; the rest waits for the next turn of the event loop. */
+  private pump(): void {
+    const until = performance.now() + this.config.sliceMs;
+    let active = [...this.lanes.values()];
+    while (active.length > 0 && performance.now() < until) active = active.filter((lane) => this.advance(lane));
+    for (const lane of this.lanes.values()) this.resumeWhenRoom(lane);
+    if (active.length > 0) this.schedulePump();
+  }
+
+  /** Counts one record of the lane; false when there is nothing to do now. */
+  private advance(lane: PartitionLane): boolean {
+    this.offer(lane);
+    const record = lane.take();
+    if (record === null) return false;
+    const { outgoing, undecodable, results } = this.processor.process(lane.ledger, lane.partition, record);
+    this.work.records += 1;
+    this.work.results += results;
+    if (undecodable !== null) this.reportUndecodable(lane.partition, record.offset, undecodable);
+    lane.publish(outgoing);
+    this.offer(lane);
+    return true;
+  }
+
+  private resumeWhenRoom(lane: PartitionLane): void {
+    if (!lane.paused || this.stopping || lane.queuedBytes > this.laneLimitBytes() / 2) return;
+    lane.paused = false;
+    this.consumer?.resume([this.at(lane.partition)]);
+  }
+
+  private offer(lane: PartitionLane): void {
+    lane.offerAll((record, epoch) => {
+      if (this.batcher.offer(record) === 'full') return false;
+      this.offered.set(record, { lane, epoch });
+      return true;
+    });
+  }
+
+  private settle(record: OutgoingRecord): void {
+    const offered = this.offered.get(record);
+    if (offered === undefined) return;
+    this.offered.delete(record);
+    const { lane } = offered;
+    lane.settle(offered.epoch);
+    if (lane.ready() !== null) void this.checkpoints.publishReady(this.lanes.values());
+    if (lane.hasWork) this.schedulePump();
+  }
+
+  // Publishing ------------------------------------------------------------------------------------------------------
+
+  private checkpointEvents(): ConstructorParameters<typeof CheckpointWriter>[2] {
+    return {
+      onPublished: (lane, offset) => this.commit(lane.partition, offset),
+      onAvailability: (available, error) => this.logAvailability('checkpoints', available, error),
+      onRefused: (error) => this.kit.fatal(error),
+    };
+  }
+
+  /** Only for tools that show consumer lag: the checkpoint is what counts. */
+  private commit(partition: number, offset: bigint): void {
+    this.consumer?.commit([{ ...this.at(partition), offset }]).catch(() => {
+      this.kit.logger.debug({ partition }, 'offset not committed');
+    });
+  }
+
+  private async settleAll(until: number): Promise<void> {
+    while (Date.now() < until) {
+      const lanes = [...this.lanes.values()];
+      if (!lanes.some((lane) => lane.hasWork)) {
+        this.checkpoints.freezeAll(lanes);
+        if (lanes.every((lane) => lane.isSettled)) return;
+      }
+      await beforeDeadline(this.batcher.flush(), until);
+      await beforeDeadline(this.checkpoints.publishReady(lanes), until);
+      await beforeDeadline(new Promise(() => {}), Math.min(until, Date.now() + SETTLE_EVERY_MS));
+    }
+    this.kit.logger.warn('stopped before all was published: the rest is counted by whoever comes next');
+  }
+
+  private lost(record: OutgoingRecord, reason: 'kafkaRefused' | 'closed'): void {
+    if (reason === 'closed') return;
+    this.work.verdictsLost += 1;
+    const isDeadLetter = record.topic === deadLetterTopic(this.config.environment, this.config.mirror);
+    this.kit.logger.error(
+      { partition: record.partition, sizeBytes: record.value?.length ?? 0 },
+      isDeadLetter ? 'Kafka refused a dead letter' : 'Kafka refused verdicts: they are counted, but not published',
+    );
+    this.settle(record);
+  }
+
+  private reportUndecodable(partition: number, offset: bigint, error: MirrorstreamError): void {
+    this.work.undecodable += 1;
+    this.kit.logger.error(
+      { partition, offset: String(offset), reason: error.message },
+      'undecodable results record: sent to the dead letter topic, its transactions stay in flight',
+    );
+  }
+
+  private logAvailability(what: string, available: boolean, error?: Error): void {
+    if (available) this.kit.logger.info({ what }, 'Kafka is back');
+    else this.kit.logger.warn({ what, reason: error?.message }, 'Kafka does not answer; waiting');
+  }
+
+  private at(partition: number): TopicPartition {
+    return { topic: this.topic, partition };
+  }
+}
+
+/** How often stop() looks whether all is published. */
+const SETTLE_EVERY_MS = 5;
+
+async function beforeDeadline(work: Promise<void>, until: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, until - Date.now()));
+  });
+  await Promise.race([work, deadline]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,102 @@
+// The comparer's configuration: its flags and the limits they set.
+import { checkName } from '@mirrorstream/domain';
+import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
+import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
+import { z } from 'zod';
+import type { CheckpointWriterOptions } from './checkpoint-writer.ts';
+import type { ExemplarLimits } from './exemplar-quota.ts';
+import type { JudgeLimits } from './judge.ts';
+import type { SessionTableLimits } from './session-table.ts';
+
+export interface ComparerConfig {
+  readonly kafka: KafkaConnectionOptions;
+  readonly environment: string;
+  readonly mirror: string;
+  readonly instance: string;
+  /** Longest stretch of counting without a turn of the event loop. */
+  readonly sliceMs: number;
+  /** Results fetched and not counted yet, over all partitions. */
+  readonly maxQueueBytes: number;
+  /** Verdicts made and not acknowledged yet. */
+  readonly maxBufferedBytes: number;
+  /** A verdict batch is cut at about this many bytes. */
+  readonly maxBatchBytes: number;
+  readonly checkpointMs: number;
+  readonly checkpoints: CheckpointWriterOptions;
+  readonly sessions: SessionTableLimits;
+  readonly exemplars: ExemplarLimits;
+  readonly judge: JudgeLimits;
+  /** How long to wait at the start for the topics to exist. */
+  readonly topicsDeadlineMs: number;
+}
+
+export const comparerFlags: FlagTable = [
+  ...kafkaFlags,
+  { name: 'environment', description: 'Environment the mirror belongs to.', default: 'default', placeholder: 'NAME' },
+  { name: 'mirror', description: 'Mirror whose results are compared.', placeholder: 'NAME', required: true },
+  {
+    name: 'instance',
+    description: 'Name of this process in logs and to Kafka.',
+    default: 'comparer',
+    placeholder: 'NAME',
+  },
+  { name: 'checkpoint-ms', description: 'How often counts are published.', default: '500', placeholder: 'MS' },
+  {
+    name: 'max-queue-bytes',
+    description: 'Results fetched and not counted yet; fetching pauses beyond it.',
+    default: '33554432',
+    placeholder: 'BYTES',
+  },
+  {
+    name: 'max-verdict-bytes',
+    description: 'Verdicts not yet acknowledged by Kafka; counting pauses beyond it.',
+    default: '16777216',
+    placeholder: 'BYTES',
+  },
+  {
+    name: 'exemplars',
+    description: 'Examples kept of each statement shape and class, in one life of the process.',
+    default: '20',
+    placeholder: 'N',
+  },
+  {
+    name: 'ended-sessions',
+    description: 'Ended sessions per partition whose repeated results are still recognised.',
+    default: '10000',
+    placeholder: 'N',
+  },
+];
+
+const whole = (least: number) => z.coerce.number().int().min(least);
+
+/** Throws zod errors, which the lifecycle reports by flag. */
+const valuesSchema = z.object({
+  environment: z.string(),
+  mirror: z.string(),
+  instance: z.string().min(1),
+  'checkpoint-ms': whole(10),
+  'max-queue-bytes': whole(65_536),
+  'max-verdict-bytes': whole(2 * 1024 * 1024),
+  exemplars: whole(0),
+  'ended-sessions': whole(0),
+});
+
+export function parseComparerConfig(flagValues: FlagValues): ComparerConfig {
+  const values = valuesSchema.parse(flagValues);
+  return {
+    kafka: kafkaOptionsFrom(flagValues, values.instance),
+    environment: checkName('environment', values.environment),
+    mirror: checkName('mirror', values.mirror),
+    instance: values.instance,
+    sliceMs: 8,
+    maxQueueBytes: values['max-queue-bytes'],
+    maxBufferedBytes: values['max-verdict-bytes'],
+    maxBatchBytes: 512 * 1024,
+    checkpointMs: values['checkpoint-ms'],
+    checkpoints: { maxAgeMs: 5_000, maxRequestBytes: 768 * 1024, maxBytesPerS: 4 * 1024 * 1024 },
+    sessions: { maxEnded: values['ended-sessions'], maxBytes: 600 * 1024 },
+    exemplars: { perShape: values.exemplars, maxShapes: 10_000 },
+    judge: { maxExemplarBytes: 384 * 1024, maxNormalizedChars: 2_048 },
+    topicsDeadlineMs: 30_000,
+  };
+}

@@ -1,0 +1,101 @@
+// One record of the results topic: counted in the ledger, judged, and turned into the records to publish. Pure but for the ledger.
+import type { Classification } from '@mirrorstream/compare';
+import { deadLetterTopic, MirrorstreamError, verdictsTopic } from '@mirrorstream/domain';
+import { decodeResultBatch, encodeVerdictBatch, type ResultBatch } from '@mirrorstream/envelope';
+import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
+import type { Judge, VerdictInit } from './judge.ts';
+import type { PartitionLedger } from './ledger.ts';
+
+export interface RecordProcessorOptions {
+  readonly environment: string;
+  readonly mirror: string;
+  readonly resultsTopic: string;
+  readonly deadLetterPartitions: number;
+  /** A verdict batch is cut at about this many bytes. */
+  readonly maxBatchBytes: number;
+}
+
+export interface ProcessedRecord {
+  readonly outgoing: readonly OutgoingRecord[];
+  /** What could not be decoded went to the dead letter. */
+  readonly undecodable: MirrorstreamError | null;
+  readonly results: number;
+}
+
+interface JudgedResult {
+  readonly verdict: VerdictInit;
+  readonly sizeBytes: number;
+}
+
+export class RecordProcessor {
+  private readonly options: RecordProcessorOptions;
+  private readonly judge: Judge;
+
+  constructor(options: RecordProcessorOptions, judge: Judge) {
+    this.options = options;
+    this.judge = judge;
+  }
+
+  /** Counts everything the record holds, and moves the ledger's position past it. */
+  process(ledger: PartitionLedger, partition: number, record: IncomingRecord): ProcessedRecord {
+    ledger.nextOffset = record.offset + 1n;
+    let batch: ResultBatch;
+    try {
+      batch = decodeResultBatch(record.value ?? new Uint8Array(0));
+    } catch (error) {
+      if (!(error instanceof MirrorstreamError) || error.code !== 'undecodable') throw error;
+      return { outgoing: [this.deadLetter(partition, record)], undecodable: error, results: 0 };
+    }
+    const judged = this.judgeBatch(ledger, batch, record.offset);
+    return { outgoing: this.encode(judged, partition, batch.run), undecodable: null, results: batch.results.length };
+  }
+
+  private judgeBatch(ledger: PartitionLedger, batch: ResultBatch, offset: bigint): JudgedResult[] {
+    const judged: JudgedResult[] = [];
+    for (const result of batch.results) {
+      const { ref } = result;
+      if (ref === undefined || ledger.count(result, ref) !== 'counted') continue;
+      const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset);
+      for (const found of classes) ledger.countStatement(found satisfies Classification);
+      judged.push({ verdict, sizeBytes });
+    }
+    return judged;
+  }
+
+  private encode(judged: readonly JudgedResult[], partition: number, run: string): OutgoingRecord[] {
+    const { environment, mirror, maxBatchBytes } = this.options;
+    const outgoing: OutgoingRecord[] = [];
+    let verdicts: VerdictInit[] = [];
+    let sizeBytes = 0;
+    const cut = () => {
+      if (verdicts.length === 0) return;
+      const value = encodeVerdictBatch({ environment, mirror, run, partition, verdicts });
+      outgoing.push({ topic: verdictsTopic(environment, mirror), partition, key: null, value });
+      verdicts = [];
+      sizeBytes = 0;
+    };
+    for (const one of judged) {
+      if (sizeBytes + one.sizeBytes > maxBatchBytes) cut();
+      verdicts.push(one.verdict);
+      sizeBytes += one.sizeBytes;
+    }
+    cut();
+    return outgoing;
+  }
+
+  private deadLetter(partition: number, record: IncomingRecord): OutgoingRecord {
+    return {
+      topic: deadLetterTopic(this.options.environment, this.options.mirror),
+      partition: partition % this.options.deadLetterPartitions,
+      key: record.key,
+      value: record.value,
+      headers: {
+        ...record.headers,
+        topic: this.options.resultsTopic,
+        partition: String(partition),
+        offset: String(record.offset),
+        reason: 'undecodable',
+      },
+    };
+  }
+}

@@ -12,4 +12,5 @@ export * from './postgres-probe.ts';
 export * from './postgres-server.ts';
 export * from './process-group.ts';
 export * from './process-tree.ts';
+export * from './unprivileged-user.ts';
 export * from './wait-until.ts';

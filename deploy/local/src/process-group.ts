@@ -207,11 +207,12 @@ export function exitError(exit: ProcessExit): MirrorstreamError {
 
 async function startError(child: ChildProcess, options: TiedOptions): Promise<MirrorstreamError> {
   const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
-  const missing = cause.code === 'ENOENT';
+  // EACCES: also when a folder of PATH cannot be searched.
+  const missing = cause.code === 'ENOENT' || cause.code === 'EACCES';
   return new MirrorstreamError(
     missing ? 'missingPrerequisite' : 'componentFailed',
     missing
-      ? `${options.name}: cannot find the program ${options.command}`
+      ? `${options.name}: cannot find or may not run the program ${options.command}`
       : `${options.name} could not be started (${cause.code})`,
     { stage: options.name, cause, ...(missing ? { hint: 'Install it, or add its folder to PATH.' } : {}) },
   );

@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 const root = resolve(import.meta.dirname, '..');
 const minimumNode = 24;
 /** Fewer tests than this mean that a pattern matches nothing, not that all is well. */
-const minimumTests = 100;
+const minimumTests = 400;
 const concurrency = 2;
 const testTimeoutMs = 300_000;
 /** An orphaned server is given up to 8 s to end in order. */
@@ -20,6 +21,10 @@ const patterns = [
   'test/{integration,e2e}/**/*.test.ts',
   '.ci/**/*.test.ts',
 ];
+
+/** The runner's closing lines, repeated at the very end as `# tests 12`. */
+const countNames = ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const;
+type Counts = Readonly<Record<(typeof countNames)[number], number>>;
 
 interface Selection {
   readonly files: readonly string[];
@@ -66,14 +71,13 @@ function stop(message: string): never {
   process.exit(1);
 }
 
-/** Runs node's test runner; its output passes through. Resolves with the exit code and the number of tests it counted. */
+/** Runs node's test runner; its output passes through. Resolves with the exit code and what it counted. */
 async function runTests(
   { files, options }: Selection,
   env: NodeJS.ProcessEnv,
-): Promise<{ code: number; tests: number }> {
+): Promise<{ code: number; counts: Counts }> {
   const args = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${testTimeoutMs}`];
   if (files.some(needsServers)) args.push(`--test-global-setup=${join(root, 'test', 'global-setup.ts')}`);
-  // The spec reporter's closing lines begin with a sign of its own on a terminal and off it: `ℹ tests 12`.
   if (!options.some((option) => option.startsWith('--test-reporter'))) args.push('--test-reporter=spec');
   const child = spawn(process.execPath, [...args, ...options, ...files], {
     cwd: root,
@@ -88,7 +92,10 @@ async function runTests(
   // Ctrl-C reaches the runner too (same terminal); waiting for it lets the servers be stopped in order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const code = await new Promise<number>((settle) => child.once('close', (exitCode) => settle(exitCode ?? 1)));
-  return { code, tests: Number(/^(?:ℹ|#) tests (\d+)/m.exec(tail)?.[1] ?? 0) };
+  const counted = (name: string): number =>
+    Number(new RegExp(`^(?:ℹ|#) ${name} (\\d+)`, 'm').exec(stripVTControlCharacters(tail))?.[1] ?? 0);
+  const counts = Object.fromEntries(countNames.map((name) => [name, counted(name)])) as Counts;
+  return { code, counts };
 }
 
 /** Processes the run started that are still there when their time to end has passed. */
@@ -122,7 +129,7 @@ async function main(): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'mirrorstream-test-run-'));
   const pidsFile = join(scratch, 'pids');
   const startedAtMs = performance.now();
-  const { code, tests } = await runTests(selection, {
+  const { code, counts } = await runTests(selection, {
     ...process.env,
     NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, 'node_modules', '.cache', 'mirrorstream'),
     // The name is tiedPidsFileVariable of @mirrorstream/local.
@@ -133,6 +140,8 @@ async function main(): Promise<void> {
   process.stdout.write(
     `# files ${selection.files.length}\n# seconds ${Math.round((performance.now() - startedAtMs) / 1000)}\n`,
   );
+  for (const name of countNames) process.stdout.write(`# ${name} ${counts[name]}\n`);
+  const { tests } = counts;
   if (left.length > 0) stop(`processes are left over (pid, start, name):\n  ${left.join('\n  ')}`);
   if (selection.isEverything && tests < minimumTests)
     stop(`only ${tests} tests ran, at least ${minimumTests} were expected`);

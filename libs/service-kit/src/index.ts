@@ -1,3 +1,8 @@
 // What every service needs around its work.
 export * from './flags.ts';
+export * from './health.ts';
+export * from './kafka-flags.ts';
 export * from './lifecycle.ts';
+export * from './logger.ts';
+export * from './metrics.ts';
+export type { Surroundings } from './surroundings.ts';

@@ -1,5 +1,6 @@
 // Starts the servers of a test run once, in parallel, and tells every test process where they answer.
 import { rm } from 'node:fs/promises';
+import type { KafkaFetchProgress } from '@mirrorstream/local';
 import {
   type SharedServerName,
   sharedKafkaVariable,
@@ -27,7 +28,7 @@ export async function globalTeardown(): Promise<void> {
 }
 
 async function shareKafka(): Promise<void> {
-  const { bootstrap, host, port, stop } = await startKafka();
+  const { bootstrap, host, port, stop } = await startKafka({ onProgress: sayProgress });
   stops.push(stop);
   process.env[sharedKafkaVariable] = JSON.stringify({ bootstrap, host, port });
 }
@@ -40,4 +41,13 @@ async function sharePostgres(name: SharedServerName): Promise<void> {
   });
   const { major, host, port, superuser, url } = server;
   process.env[sharedPostgresVariable(name)] = JSON.stringify({ name, major, host, port, superuser, url });
+}
+
+let told = '';
+
+/** The first run fetches Kafka, which takes a while: that must not look like a hang. */
+function sayProgress({ phase, jars, sizeBytes }: KafkaFetchProgress): void {
+  const text = `npm test: fetching Kafka (once): ${phase}, ${jars} jars, ${Math.round(sizeBytes / 1e6)} MB`;
+  if (text !== told) process.stderr.write(`${text}\n`);
+  told = text;
 }

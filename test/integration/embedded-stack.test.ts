@@ -105,6 +105,30 @@ exit 1
     assert.doesNotMatch(error.message, /repository\.invalid/);
     assert.deepEqual(await readdir(cacheDir), [], 'no half-made folder and no lock stay behind');
   });
+
+  test('several that need Kafka at once fetch it once, past the lock and the half-made folder of one that died', async () => {
+    const bin = join(dir, 'fake-maven');
+    await mkdir(bin);
+    const script = `#!/bin/sh
+[ "$1" = -version ] && exit 0
+echo call >> ${join(bin, 'calls')}
+for arg; do case "$arg" in -DoutputDirectory=*) out="\${arg#*=}";; esac; done
+mkdir -p "$out"
+touch "$out/kafka-server-4.3.1.jar"
+`;
+    await writeFile(join(bin, 'mvn'), script, { mode: 0o755 });
+    const cacheDir = join(dir, 'shared-cache');
+    const dead = await spawnTied({ name: 'dead holder', command: 'true', args: [] });
+    await dead.exited;
+    await mkdir(join(cacheDir, 'kafka-4.3.1.lock'), { recursive: true });
+    await writeFile(join(cacheDir, 'kafka-4.3.1.lock', 'pid'), String(dead.pid));
+    await mkdir(join(cacheDir, 'kafka-4.3.1.0badcafe.part'));
+    const env = { PATH: `${bin}:/bin:/usr/bin` };
+    const dists = await Promise.all([1, 2, 3].map(() => ensureKafka({ cacheDir, env })));
+    for (const dist of dists) assert.equal(dist.jars.length, 1);
+    assert.equal(await readFile(join(bin, 'calls'), 'utf8'), 'call\n');
+    assert.deepEqual(await readdir(cacheDir), ['kafka-4.3.1']);
+  });
 });
 
 describe('postgres', () => {

@@ -1,7 +1,7 @@
 // Fetches the jars of the embedded Kafka once, with Maven, into a cache folder.
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { withDirectoryLock } from './directory-lock.ts';
 import { checkDiskSpace, explainDiskFull } from './disk-space.ts';
@@ -86,6 +86,7 @@ async function fetchInto(dir: string, options: EnsureKafkaOptions): Promise<void
   const env = options.env ?? process.env;
   const maven = await findMaven(env);
   await checkDiskSpace(dir, limits.neededBytes, 'the embedded Kafka');
+  await removeUnfinished(dir);
   const fetchDir = `${dir}.${randomBytes(4).toString('hex')}.part`;
   try {
     let exit = await copyJars(maven, fetchDir, env, [], options.onProgress);
@@ -96,6 +97,14 @@ async function fetchInto(dir: string, options: EnsureKafkaOptions): Promise<void
     await rename(fetchDir, dir);
   } finally {
     await rm(fetchDir, { recursive: true, force: true });
+  }
+}
+
+/** What a process that was killed while fetching left; whoever holds the lock is the only one at work. */
+async function removeUnfinished(dir: string): Promise<void> {
+  for (const entry of await readdir(dirname(dir))) {
+    if (!entry.startsWith(`${basename(dir)}.`) || !entry.endsWith('.part')) continue;
+    await rm(join(dirname(dir), entry), { recursive: true, force: true });
   }
 }
 

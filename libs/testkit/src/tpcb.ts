@@ -2,6 +2,7 @@
 //
 // All updates add a number, so that the final sums do not depend on the order of transactions: a mirror that got all of them has the
 // source's sums, whatever the concurrency was.
+import { MirrorstreamError } from '@mirrorstream/domain';
 import { execute, withClient } from './databases.ts';
 import { LatencyHistogram, type LatencySummary } from './latency-histogram.ts';
 import { type SeededRandom, seededRandom } from './seeded-random.ts';
@@ -86,7 +87,7 @@ export async function tpcbSums(url: string): Promise<TpcbSums> {
 export async function runTpcb(options: TpcbOptions): Promise<TpcbResult> {
   const { clients = 1, seed = 1, durationMs, transactions } = options;
   if ((durationMs === undefined) === (transactions === undefined)) {
-    throw new TypeError('give either transactions or durationMs');
+    throw new MirrorstreamError('badInput', 'give either transactions or durationMs', { stage: 'load' });
   }
   const urls = typeof options.url === 'string' ? [options.url] : options.url;
   const random = seededRandom(seed);
@@ -215,7 +216,8 @@ async function open(url: string, protocol: TpcbProtocol, onlySelect: boolean): P
   for (const [name, sql] of Object.entries(statements)) {
     if (onlySelect && name !== 'select') continue;
     const { sqlState } = await connection.exchange(parseAndSyncFrames(name, sql));
-    if (sqlState !== undefined) throw new Error(`cannot prepare ${name}: ${sqlState}`);
+    if (sqlState === undefined) continue;
+    throw new MirrorstreamError('targetRefused', `cannot prepare ${name}: ${sqlState}`, { stage: 'load' });
   }
   return connection;
 }

@@ -43,6 +43,8 @@ export class Session {
   #clientEnded = false;
   #serverEnded = false;
   #timer: NodeJS.Timeout | null = null;
+  /** Of a session that is not captured: the server's last bytes, if the client said nothing since. Only looked at to shut down. */
+  #lastReply: Uint8Array | null = null;
 
   constructor(client: Leg, around: SessionSurroundings) {
     this.#client = client;
@@ -61,7 +63,8 @@ export class Session {
 
   /** No transaction is known to be open: the session may be closed without breaking anybody's work. */
   isIdle(): boolean {
-    return this.#state === 'waiting' || (this.#tapped?.isIdle() ?? false) || this.#state === 'refused';
+    if (this.#state === 'waiting' || this.#state === 'refused') return true;
+    return this.#tapped === null ? saysIdle(this.#lastReply) : this.#tapped.isIdle();
   }
 
   /** Ends the session from this side, as a server that shuts down would: both peers see the end of the stream. */
@@ -147,6 +150,7 @@ export class Session {
         if (!server.write(chunk)) client.pause();
         counts.bytes += chunk.length;
         if (tapped !== null) tapped.client(chunk, atUs);
+        else this.#lastReply = null;
       },
       onEnd: () => {
         this.#clientEnded = true;
@@ -168,6 +172,7 @@ export class Session {
         if (!client.write(chunk)) server.pause();
         counts.bytes += chunk.length;
         if (tapped !== null) tapped.server(chunk, atUs);
+        else this.#lastReply = chunk;
       },
       onEnd: () => {
         this.#serverEnded = true;
@@ -225,4 +230,11 @@ export class Session {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
+}
+
+/** ReadyForQuery with status I: 'Z', Int32 5, 'I'. */
+const readyIdle = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
+
+function saysIdle(reply: Uint8Array | null): boolean {
+  return reply !== null && readyIdle.equals(reply.subarray(-readyIdle.length));
 }

@@ -1,0 +1,187 @@
+// The capture worker: empties the ring every few ms, assembles, gathers, publishes, and counts. Nobody wakes it and it keeps nobody waiting.
+import { createSequencer } from '@mirrorstream/capture';
+import { type CaptureSnapshot, envelopesTopic } from '@mirrorstream/domain';
+import { GapReason } from '@mirrorstream/envelope';
+import { type Batcher, createBatcher, type OutgoingRecord } from '@mirrorstream/kafka';
+import { wallUsAtMonoZero } from '../forward/mono-clock.ts';
+import { RingConsumer } from '../ring.ts';
+import { GatedProducer } from './gated-producer.ts';
+import { Ledger } from './ledger.ts';
+import { type CaptureRecord, Publisher } from './publisher.ts';
+import { SessionTable } from './session-table.ts';
+import { SharedCells } from './shared-cells.ts';
+import type { WorkerSettings } from './worker-protocol.ts';
+
+/** Poll while there is traffic, and when there was none for a while (500 and 100 wake-ups a second). */
+const busyPollMs = 2;
+const idlePollMs = 10;
+const idleAfterPolls = 100;
+/** At most this long without letting Kafka's sockets have their turn. */
+const sliceMs = 4;
+const ageCheckUs = 250_000;
+const heartbeatUs = 1_000_000;
+/** Records are cut at this size or age; the batcher then groups them per request. */
+const recordBytes = 64 * 1024;
+const recordLingerUs = 5_000;
+const requestLingerMs = 2;
+const maxGapSessions = 1_000;
+/** After the publish buffer was full it is used again below this share. */
+const roomShare = 0.75;
+
+export interface CaptureWorkerOptions {
+  readonly settings: WorkerSettings;
+  readonly nowUs: () => number;
+  readonly random: () => number;
+  readonly onAvailability: (available: boolean, error?: Error) => void;
+}
+
+export class CaptureWorker {
+  readonly producer = new GatedProducer();
+  readonly ledger = new Ledger();
+  readonly #settings: WorkerSettings;
+  readonly #nowUs: () => number;
+  readonly #ring: RingConsumer;
+  readonly #cells: SharedCells;
+  readonly #sessions: SessionTable;
+  readonly #publisher: Publisher;
+  readonly #batcher: Batcher;
+  readonly #sequencer = createSequencer();
+  #emptyPolls = 0;
+  #agesCheckedUs = 0;
+  #heartbeatUs = 0;
+  #stopping = false;
+  #fateUnknown = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: CaptureWorkerOptions) {
+    const { settings } = options;
+    const zeroUs = wallUsAtMonoZero();
+    this.#settings = settings;
+    this.#nowUs = options.nowUs;
+    this.#ring = new RingConsumer(settings.ringMemory);
+    this.#cells = new SharedCells(settings.cellMemory);
+    this.#batcher = this.#openBatcher(options);
+    this.#publisher = new Publisher(
+      {
+        topic: envelopesTopic(settings.source),
+        origin: {
+          source: settings.source,
+          captureNode: settings.captureNode,
+          incarnation: settings.incarnation,
+          worker: 0,
+        },
+        partitions: settings.partitions,
+        recordBytes,
+        lingerUs: recordLingerUs,
+        maxGapSessions,
+        wallUsAtMonoZero: zeroUs,
+      },
+      {
+        offer: (record) => this.#batcher.offer(record),
+        hasRoom: () => this.#batcher.stats().bufferedBytes < settings.publishBufferBytes * roomShare,
+      },
+      this.ledger,
+    );
+    this.#sessions = new SessionTable({
+      incarnation: settings.incarnation,
+      partitions: settings.partitions,
+      random: options.random,
+      clock: { wallUsAtMonoZero: zeroUs },
+      sequencer: this.#sequencer,
+      limits: { ...settings.limits },
+      emit: (owner, draft, monoUs) => this.#publisher.add(owner, draft, monoUs),
+    });
+  }
+
+  start(): void {
+    this.#poll();
+  }
+
+  idleSessions(): (readonly [id: number, seen: number])[] {
+    return this.#ring.backlogBytes() === 0 ? this.#sessions.idle() : [];
+  }
+
+  /** Takes what is left in the ring and publishes all of it, or what can be by the deadline. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    while (this.#ring.drain(this.#sessions) > 0);
+    const nowUs = this.#nowUs();
+    this.#sessions.closeAll(nowUs);
+    this.#publisher.heartbeat(nowUs, this.#sequencer.lastDoneSeq);
+    this.#publisher.flushAll(nowUs);
+    await this.#batcher.close(deadlineMs);
+    // Gaps for what was refused meanwhile are not told any more: the counts are.
+  }
+
+  snapshot(atMs: number, final: boolean): CaptureSnapshot {
+    const cells = this.#cells;
+    return this.ledger.snapshot({
+      source: this.#settings.source,
+      captureNode: this.#settings.captureNode,
+      incarnation: this.#settings.incarnation,
+      atMs,
+      // Records of unknown fate are left to a successor, which reads the topic and knows.
+      final: final && !this.#fateUnknown,
+      sessions: { total: cells.get('sessionsTotal'), open: cells.get('sessionsOpen') },
+      bytes: cells.get('bytes'),
+      openTransactions: this.#sessions.openTransactions(),
+      // Not told to any session yet, or of sessions that began and ended unseen. (The cells are shown a little later than the marks.)
+      ringDroppedBytes: Math.max(0, cells.get('ringDroppedBytes') - this.#sessions.missedBytes),
+      backlogBytes: this.#ring.backlogBytes() + this.#sessions.bufferedBytes(),
+    });
+  }
+
+  #poll(): void {
+    const taken = this.#pump();
+    this.#emptyPolls = taken === 0 ? this.#emptyPolls + 1 : 0;
+    const nowUs = this.#nowUs();
+    this.#publisher.tick(nowUs);
+    if (nowUs - this.#agesCheckedUs >= ageCheckUs) {
+      this.#agesCheckedUs = nowUs;
+      this.#sessions.tick(nowUs);
+    }
+    if (nowUs - this.#heartbeatUs >= heartbeatUs) {
+      this.#heartbeatUs = nowUs;
+      this.#publisher.heartbeat(nowUs, this.#sequencer.lastDoneSeq);
+    }
+    if (this.#stopping) return;
+    if (this.#ring.backlogBytes() > this.#ring.capacityBytes / 8) setImmediate(() => this.#pollAgain());
+    else this.#timer = setTimeout(() => this.#poll(), this.#emptyPolls > idleAfterPolls ? idlePollMs : busyPollMs);
+  }
+
+  #pollAgain(): void {
+    if (!this.#stopping) this.#poll();
+  }
+
+  #pump(): number {
+    const until = performance.now() + sliceMs;
+    let taken = 0;
+    for (;;) {
+      const bytes = this.#ring.drain(this.#sessions);
+      taken += bytes;
+      if (bytes === 0 || performance.now() >= until) return taken;
+    }
+  }
+
+  #openBatcher(options: CaptureWorkerOptions): Batcher {
+    return createBatcher(
+      this.producer,
+      { maxBufferedBytes: options.settings.publishBufferBytes, lingerMs: requestLingerMs },
+      {
+        onAcknowledged: (record: OutgoingRecord, offset) =>
+          this.ledger.acknowledged(record as CaptureRecord, record.partition, offset),
+        onLost: (record: OutgoingRecord, reason, everSent) => this.#onLost(record as CaptureRecord, reason, everSent),
+        onAvailability: options.onAvailability,
+      },
+    );
+  }
+
+  #onLost(record: CaptureRecord, reason: 'kafkaRefused' | 'closed', everSent: boolean): void {
+    if (reason === 'kafkaRefused') {
+      this.ledger.lost(record, GapReason.RECORD_REFUSED);
+      this.#publisher.lost(record, GapReason.RECORD_REFUSED);
+    } else if (everSent) this.#fateUnknown = true;
+    else this.ledger.lost(record, GapReason.SHUTDOWN);
+  }
+}

@@ -1,0 +1,212 @@
+// Nothing is lost unsaid: every transaction handed in is acknowledged, pending or dropped, and what was dropped is told as a gap.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  type CaptureRecordDraft,
+  decodeEnvelopeBatch,
+  type EnvelopeBatch,
+  type EnvelopeDraft,
+  GapReason,
+  TransactionOutcome,
+} from '@mirrorstream/envelope';
+import { Ledger } from './ledger.ts';
+import { type CaptureRecord, Publisher } from './publisher.ts';
+
+const envelope = (sessionId: string, sessionSeq: number, lastPart = true): EnvelopeDraft => ({
+  kind: 'envelope',
+  sessionId,
+  sessionSeq,
+  part: 0,
+  lastPart,
+  startedAtUs: 1,
+  startedMonoUs: 1,
+  samplingDraw: 0.5,
+  context: null,
+  exchanges: [
+    {
+      index: 0,
+      continues: false,
+      request: Buffer.from('request'),
+      segments: [],
+      sentUs: 0,
+      firstReplyUs: 1,
+      doneUs: 2,
+      afterSeq: 0,
+      doneSeq: sessionSeq,
+      answer: null,
+      cancelledAfterUs: 0,
+    },
+  ],
+  outcome: TransactionOutcome.COMMITTED,
+  writes: false,
+  dependsOnSession: [],
+  redactions: 0,
+});
+
+const owner = (sessionId: string, partition: number) => ({ sessionId, partition });
+const first = owner('a', 0);
+const second = owner('b', 1);
+
+function fixture(recordBytes = 64 * 1024) {
+  const offered: CaptureRecord[] = [];
+  const gate = { open: true, room: true };
+  const ledger = new Ledger();
+  const publisher = new Publisher(
+    {
+      topic: 't.envelopes',
+      origin: { source: 't', captureNode: 'n', incarnation: 'i', worker: 0 },
+      partitions: 2,
+      recordBytes,
+      lingerUs: 5_000,
+      maxGapSessions: 2,
+      wallUsAtMonoZero: 0,
+    },
+    {
+      offer: (record) => {
+        if (!gate.open) return 'full';
+        offered.push(record);
+        return 'accepted';
+      },
+      hasRoom: () => gate.room,
+    },
+    ledger,
+  );
+  const snapshot = () =>
+    ledger.snapshot({
+      source: 't',
+      captureNode: 'n',
+      incarnation: 'i',
+      atMs: 0,
+      final: false,
+      sessions: { total: 0, open: 0 },
+      bytes: 0,
+      openTransactions: 0,
+      backlogBytes: 0,
+      ringDroppedBytes: 0,
+    });
+  /** Kafka acknowledges everything offered so far. */
+  const acknowledge = () => {
+    for (const [i, record] of offered.splice(0).entries()) ledger.acknowledged(record, record.partition, BigInt(i));
+  };
+  return { offered, gate, ledger, publisher, snapshot, acknowledge };
+}
+
+const batchOf = (record: CaptureRecord | undefined): EnvelopeBatch => {
+  assert.ok(record?.value);
+  return decodeEnvelopeBatch(record.value);
+};
+
+const reasonName = (reason: GapReason): string | undefined =>
+  Object.entries(GapReason).find(([, value]) => value === reason)?.[0];
+
+const lines = (batch: EnvelopeBatch): string[] =>
+  batch.records.map(({ record }) => {
+    if (record.case === 'envelope') return `${record.value.sessionId} ${record.value.sessionSeq}`;
+    if (record.case !== 'gap') return record.case ?? 'unknown';
+    const { sessionId, reason, transactions, afterSeq } = record.value;
+    return `gap ${sessionId || '*'} ${reasonName(reason)} ${transactions} after ${afterSeq}`;
+  });
+
+describe('the publisher', () => {
+  it('gathers drafts per partition until they are old enough, and says in the headers how many transactions there are', () => {
+    const { offered, publisher } = fixture();
+    publisher.add(first, envelope('a', 1), 1_000);
+    publisher.add(second, envelope('b', 1), 2_000);
+    publisher.add(first, envelope('a', 2, false), 3_000);
+    publisher.tick(5_999);
+    assert.equal(offered.length, 0);
+    publisher.tick(6_000);
+    assert.deepEqual(
+      offered.map(({ partition, headers }) => [partition, headers]),
+      [[0, { transactions: '1', schema: '1', incarnation: 'i' }]],
+    );
+    publisher.tick(7_000);
+    assert.deepEqual(lines(batchOf(offered[1])), ['b 1']);
+    assert.equal(batchOf(offered[1]).partition, 1);
+  });
+
+  it('cuts a record at its size without waiting', () => {
+    const { offered, publisher } = fixture(100);
+    for (let seq = 1; seq <= 10; seq++) publisher.add(first, envelope('a', seq), 0);
+    assert.ok(offered.length > 2);
+  });
+
+  it('counts what the buffer refuses, and tells one gap per session when there is room, before anything newer', () => {
+    const { offered, gate, publisher, snapshot, acknowledge } = fixture();
+    publisher.add(first, envelope('a', 1), 0);
+    publisher.flushAll(0);
+    gate.open = false;
+    gate.room = false;
+    for (const seq of [2, 3]) {
+      publisher.add(first, envelope('a', seq), 0);
+      publisher.tick(10_000);
+    }
+    gate.open = true;
+    publisher.add(first, envelope('a', 4), 10_000);
+    publisher.tick(20_000);
+    assert.equal(offered.length, 1, 'no room was announced: still closed');
+    gate.room = true;
+    publisher.add(first, envelope('a', 5), 20_000);
+    publisher.tick(30_000);
+    assert.deepEqual(
+      offered.map((record) => lines(batchOf(record))),
+      [['a 1'], ['gap a PUBLISH_BUFFER_FULL 3 after 1'], ['a 5']],
+    );
+    assert.equal(offered[1]?.headers?.['transactions'], '0');
+    assert.equal(snapshot().pending.transactions, 2);
+    acknowledge();
+    const { transactions, exchanges, dropped, pending } = snapshot();
+    assert.deepEqual([transactions, exchanges, pending], [2, 2, { transactions: 0, bytes: 0 }]);
+    assert.equal(dropped.transactions, 3);
+    assert.deepEqual(dropped.byReason, { publishBufferFull: 3 });
+  });
+
+  it('tells gaps of many sessions together once there are more than it keeps apart', () => {
+    const { offered, gate, publisher, snapshot } = fixture();
+    gate.open = false;
+    for (const id of ['a', 'b', 'c', 'd']) publisher.add(owner(id, 0), envelope(id, 7), 0);
+    publisher.flushAll(0);
+    gate.open = true;
+    publisher.tick(0);
+    assert.deepEqual(lines(batchOf(offered[0])), [
+      'gap a PUBLISH_BUFFER_FULL 1 after 6',
+      'gap b PUBLISH_BUFFER_FULL 1 after 6',
+      'gap * PUBLISH_BUFFER_FULL 2 after 0',
+    ]);
+    assert.equal(snapshot().dropped.transactions, 4);
+  });
+
+  it('does not lose a gap that was itself refused, and counts it once', () => {
+    const { offered, gate, publisher, snapshot } = fixture();
+    const gap: CaptureRecordDraft = {
+      kind: 'gap',
+      sessionId: 'a',
+      atUs: 0,
+      reason: GapReason.RING_FULL,
+      transactions: 4,
+      sizeBytes: 100,
+      afterSeq: 9,
+      transactionsExact: false,
+    };
+    gate.open = false;
+    publisher.add(first, gap, 0);
+    publisher.flushAll(0);
+    gate.open = true;
+    publisher.tick(0);
+    assert.deepEqual(lines(batchOf(offered[0])), ['gap a RING_FULL 4 after 9']);
+    assert.deepEqual(snapshot().dropped.byReason, { ringFull: 4, publishBufferFull: 0 });
+  });
+
+  it('sends heartbeats only where there was traffic', () => {
+    const { offered, publisher } = fixture();
+    publisher.add(second, envelope('b', 1), 0);
+    publisher.heartbeat(0, 12);
+    publisher.flushAll(0);
+    publisher.heartbeat(10, 12);
+    publisher.flushAll(10);
+    assert.deepEqual(
+      offered.map((record) => lines(batchOf(record))),
+      [['b 1', 'heartbeat']],
+    );
+  });
+});

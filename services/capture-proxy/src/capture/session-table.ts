@@ -1,0 +1,154 @@
+// The worker's sessions: takes records out of the ring and hands them to each session's assembler.
+import { openSession, type SessionCapture, type SessionCaptureOptions, samplingDrawOf } from '@mirrorstream/capture';
+import type { CaptureRecordDraft } from '@mirrorstream/envelope';
+import { RecordKind, type RingHandler } from '../ring.ts';
+import { BackendKeyFinder, keyText } from './backend-key.ts';
+import type { DraftOwner } from './publisher.ts';
+
+export interface SessionTableOptions extends Pick<SessionCaptureOptions, 'clock' | 'sequencer' | 'limits'> {
+  readonly incarnation: string;
+  readonly partitions: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly emit: (owner: DraftOwner, draft: CaptureRecordDraft, monoUs: number) => void;
+}
+
+class WorkerSession implements DraftOwner {
+  readonly sessionId: string;
+  readonly partition: number;
+  readonly capture: SessionCapture;
+  keyFinder: BackendKeyFinder | null = new BackendKeyFinder();
+  key: string | null = null;
+  /** Records with bytes handled so far; the forwarding thread counts the same. */
+  seen = 0;
+  /** The time of the record under way: what drafts emitted meanwhile are stamped with in their batch. */
+  nowUs = 0;
+
+  constructor(sessionId: string, partition: number, options: SessionTableOptions) {
+    this.sessionId = sessionId;
+    this.partition = partition;
+    this.capture = openSession({
+      sessionId,
+      samplingDraw: samplingDrawOf(sessionId),
+      clock: options.clock,
+      sequencer: options.sequencer,
+      limits: options.limits,
+      emit: (draft) => options.emit(this, draft, this.nowUs),
+    });
+  }
+}
+
+export class SessionTable implements RingHandler {
+  /** Bytes the ring had no room for, as far as sessions were told. */
+  missedBytes = 0;
+  readonly #options: SessionTableOptions;
+  readonly #sessions = new Map<number, WorkerSession>();
+  readonly #byKey = new Map<string, WorkerSession>();
+  /** Open sessions per partition. */
+  readonly #load: Int32Array;
+
+  constructor(options: SessionTableOptions) {
+    this.#options = options;
+    this.#load = new Int32Array(options.partitions);
+  }
+
+  record(kind: RecordKind, id: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void {
+    if (kind === RecordKind.cancel) {
+      this.#byKey.get(keyText(bytes, start, end))?.capture.cancelled(monoUs);
+      return;
+    }
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    session.seen += 1;
+    session.nowUs = monoUs;
+    if (kind === RecordKind.client) {
+      session.capture.clientChunk(bytes, start, end, monoUs);
+      return;
+    }
+    if (session.keyFinder !== null) this.#findKey(session, session.keyFinder, bytes, start, end);
+    session.capture.serverChunk(bytes, start, end, monoUs);
+  }
+
+  mark(kind: RecordKind, id: number, monoUs: number, count: number): void {
+    if (kind === RecordKind.opened) {
+      this.#open(id);
+      return;
+    }
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    session.nowUs = monoUs;
+    if (kind === RecordKind.closed) this.#close(id, session, monoUs);
+    else {
+      session.keyFinder = null;
+      this.missedBytes += count;
+      session.capture.missed(kind === RecordKind.missedClient ? 'client' : 'server', count, monoUs);
+    }
+  }
+
+  /** Cuts parts by age. */
+  tick(monoUs: number): void {
+    for (const session of this.#sessions.values()) {
+      session.nowUs = monoUs;
+      session.capture.tick(monoUs);
+    }
+  }
+
+  /** The process ends: whatever is open is told as it stands. */
+  closeAll(monoUs: number): void {
+    for (const [id, session] of this.#sessions) {
+      session.nowUs = monoUs;
+      this.#close(id, session, monoUs);
+    }
+  }
+
+  openTransactions(): number {
+    let open = 0;
+    for (const session of this.#sessions.values()) open += session.capture.openTransactions;
+    return open;
+  }
+
+  bufferedBytes(): number {
+    let bytes = 0;
+    for (const session of this.#sessions.values()) bytes += session.capture.bufferedBytes;
+    return bytes;
+  }
+
+  /** Sessions without an open transaction, and how many records of them were seen when that was true. */
+  idle(): (readonly [id: number, seen: number])[] {
+    const idle: (readonly [number, number])[] = [];
+    for (const [id, session] of this.#sessions)
+      if (session.capture.openTransactions === 0) idle.push([id, session.seen]);
+    return idle;
+  }
+
+  #open(id: number): void {
+    const partition = this.#choosePartition();
+    this.#load[partition] = (this.#load[partition] as number) + 1;
+    const sessionId = `${this.#options.incarnation}-${(id >>> 0).toString(36)}`;
+    this.#sessions.set(id, new WorkerSession(sessionId, partition, this.#options));
+  }
+
+  /** The less loaded of two random ones: nearly even, and no table to search. */
+  #choosePartition(): number {
+    const { partitions, random } = this.#options;
+    const first = Math.floor(random() * partitions);
+    const second = Math.floor(random() * partitions);
+    return (this.#load[second] as number) < (this.#load[first] as number) ? second : first;
+  }
+
+  #close(id: number, session: WorkerSession, monoUs: number): void {
+    session.capture.close(monoUs);
+    this.#sessions.delete(id);
+    if (session.key !== null) this.#byKey.delete(session.key);
+    this.#load[session.partition] = (this.#load[session.partition] as number) - 1;
+  }
+
+  #findKey(session: WorkerSession, finder: BackendKeyFinder, bytes: Uint8Array, start: number, end: number): void {
+    const key = finder.feed(bytes, start, end);
+    if (key !== null) {
+      session.key = key;
+      this.#byKey.set(key, session);
+    }
+    if (finder.done) session.keyFinder = null;
+  }
+}

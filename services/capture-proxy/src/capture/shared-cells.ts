@@ -1,0 +1,29 @@
+// Numbers the two threads show each other: a few 64-bit cells in shared memory, written by one side each.
+
+const cells = {
+  bytes: 0,
+  sessionsTotal: 1,
+  sessionsOpen: 2,
+  ringDroppedBytes: 3,
+  ringOverflows: 4,
+} as const;
+export type SharedCell = keyof typeof cells;
+
+export const createCellMemory = (): SharedArrayBuffer => new SharedArrayBuffer(64);
+
+/** Not for the hot path: a store allocates. */
+export class SharedCells {
+  readonly #memory: BigInt64Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#memory = new BigInt64Array(memory);
+  }
+
+  set(cell: SharedCell, value: number): void {
+    Atomics.store(this.#memory, cells[cell], BigInt(value));
+  }
+
+  get(cell: SharedCell): number {
+    return Number(Atomics.load(this.#memory, cells[cell]));
+  }
+}

@@ -1,0 +1,54 @@
+// Entry of the capture worker thread: the worker, its way to Kafka, and its end.
+import { parentPort, workerData } from 'node:worker_threads';
+import { connectKafka } from '@mirrorstream/kafka';
+import { createLogger } from '@mirrorstream/service-kit';
+import { createMonoClock } from '../forward/mono-clock.ts';
+import { CaptureWorker } from './capture-worker.ts';
+import { KafkaLink } from './kafka-link.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
+
+const idleReportMs = 20;
+
+const settings = workerData as WorkerSettings;
+const logger = createLogger('capture-proxy', settings.logLevel);
+const worker = new CaptureWorker({
+  settings,
+  nowUs: createMonoClock(),
+  random: Math.random,
+  onAvailability: (available, error) => {
+    if (available) logger.info({}, 'Kafka takes records');
+    else
+      logger.warn(
+        { error: error?.message },
+        'Kafka does not take records: they wait, and are dropped when the buffer is full',
+      );
+  },
+});
+const link = new KafkaLink({ client: connectKafka(settings.kafka, logger), worker, settings, logger });
+
+const tell = (message: FromWorker): void => parentPort?.postMessage(message);
+
+parentPort?.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'drain':
+      setInterval(() => tell({ kind: 'idle', sessions: worker.idleSessions() }), idleReportMs).unref();
+      return;
+    case 'stop':
+      void stop(message.deadlineMs);
+      return;
+    default:
+      message satisfies never;
+  }
+});
+
+worker.start();
+link.open();
+
+async function stop(deadlineMs: number): Promise<void> {
+  const until = performance.now() + deadlineMs;
+  // Some of the time is for the last snapshot.
+  await worker.stop(deadlineMs * 0.8);
+  const complete = await link.close(Math.max(500, until - performance.now()));
+  tell({ kind: 'stopped', complete });
+  parentPort?.close();
+}

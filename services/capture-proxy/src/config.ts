@@ -1,0 +1,160 @@
+// The flags of the capture proxy and what they mean.
+import { hostname } from 'node:os';
+import { type CaptureLimits, defaultCaptureLimits } from '@mirrorstream/capture';
+import { checkName } from '@mirrorstream/domain';
+import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
+import {
+  type FlagTable,
+  type FlagValues,
+  kafkaFlags,
+  kafkaOptionsFrom,
+  type LogLevel,
+} from '@mirrorstream/service-kit';
+import { z } from 'zod';
+import type { Forwarding } from './forward/leg.ts';
+import type { Address } from './forward/proxy.ts';
+import { maxRingBytes, minRingBytes } from './ring.ts';
+
+export interface CaptureProxyConfig {
+  readonly listen: Address;
+  readonly source: Address;
+  readonly sourceName: string;
+  readonly node: string;
+  readonly capture: boolean;
+  readonly partitions: number;
+  readonly limits: CaptureLimits;
+  readonly ringBytes: number;
+  readonly publishBufferBytes: number;
+  readonly drainDeadlineMs: number;
+  readonly forwarding: Forwarding | 'auto';
+  readonly kafka: KafkaConnectionOptions;
+  readonly logLevel: LogLevel;
+}
+
+export const flags: FlagTable = [
+  {
+    name: 'listen',
+    placeholder: 'HOST:PORT',
+    default: '127.0.0.1:6543',
+    description: 'where clients connect; port 0 takes a free one',
+  },
+  { name: 'source', placeholder: 'HOST:PORT', required: true, description: 'the PostgreSQL server behind the proxy' },
+  {
+    name: 'source-name',
+    placeholder: 'NAME',
+    default: 'source',
+    description: 'its name in topics: NAME.envelopes',
+  },
+  {
+    name: 'node',
+    placeholder: 'NAME',
+    description:
+      "this proxy's name, kept over restarts and used by no other proxy of the source; the host name by default",
+  },
+  { name: 'capture', placeholder: 'on|off', default: 'on', description: 'off: forward only' },
+  { name: 'partitions', placeholder: 'COUNT', default: '32', description: 'partitions of the envelopes topic' },
+  {
+    name: 'answers',
+    placeholder: 'none|digest|full',
+    default: 'full',
+    description: "how much of production's answers is kept",
+  },
+  {
+    name: 'answer-cap',
+    placeholder: 'BYTES',
+    default: String(defaultCaptureLimits.answerCapBytes),
+    description: 'larger answers are kept as digests',
+  },
+  {
+    name: 'ring-bytes',
+    placeholder: 'BYTES',
+    default: String(64 * 1024 * 1024),
+    description: 'shared memory between forwarding and capture; when full, capture is dropped and counted',
+  },
+  {
+    name: 'publish-buffer-bytes',
+    placeholder: 'BYTES',
+    default: String(64 * 1024 * 1024),
+    description: 'what may wait for Kafka; beyond it, capture is dropped and counted',
+  },
+  {
+    name: 'drain-deadline',
+    placeholder: 'SECONDS',
+    default: '30',
+    description: 'how long open transactions may take when the proxy is asked to stop',
+  },
+  {
+    name: 'forwarding',
+    placeholder: 'auto|handles|streams',
+    default: 'auto',
+    description: "how bytes are moved: on Node's TCP handles, or on plain streams",
+  },
+  ...kafkaFlags,
+];
+
+const address = z.string().transform((text, context): Address => {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match !== null && port <= 65_535) return { host: (match[1] ?? match[2]) as string, port };
+  context.addIssue({ code: 'custom', message: 'must be HOST:PORT' });
+  return z.NEVER;
+});
+
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
+
+const schema = z.object({
+  listen: address,
+  source: address.refine(({ port }) => port > 0, 'must have a port'),
+  'source-name': z.string(),
+  node: z.string().optional(),
+  capture: z.enum(['on', 'off']),
+  partitions: integer(1, 10_000),
+  answers: z.enum(['none', 'digest', 'full']),
+  'answer-cap': integer(0, 256 * 1024),
+  'ring-bytes': integer(minRingBytes, maxRingBytes),
+  'publish-buffer-bytes': integer(1024 * 1024, 8 * 1024 ** 3),
+  'drain-deadline': z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be seconds')
+    .transform((seconds) => Number(seconds) * 1000),
+  forwarding: z.enum(['auto', 'handles', 'streams']),
+});
+
+/** Throws a ZodError or `badInput`, naming the flag. */
+export function parseConfig(values: FlagValues): CaptureProxyConfig {
+  const flag = schema.parse(values);
+  const capture = flag.capture === 'on';
+  return {
+    listen: flag.listen,
+    source: flag.source,
+    sourceName: checkName('source', flag['source-name']),
+    node: checkName('capture node', flag.node ?? nodeNameOf(hostname())),
+    capture,
+    partitions: flag.partitions,
+    limits: { ...defaultCaptureLimits, answers: flag.answers, answerCapBytes: flag['answer-cap'] },
+    ringBytes: flag['ring-bytes'],
+    publishBufferBytes: flag['publish-buffer-bytes'],
+    drainDeadlineMs: flag['drain-deadline'],
+    forwarding: flag.forwarding,
+    kafka: capture
+      ? kafkaOptionsFrom(values, `capture-proxy-${flag['source-name']}`)
+      : { brokers: [], clientId: 'none' },
+    logLevel: values['log-level'] as LogLevel, // checked by runService
+  };
+}
+
+/** A host name as a capture node's name: lower case, everything else hyphens. */
+export function nodeNameOf(host: string): string {
+  const name = host
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 63)
+    .replace(/-+$/, '');
+  return name === '' ? 'node' : name;
+}

@@ -1,0 +1,19 @@
+// `npm run bench -- NAME [flags]`: runs one benchmark of this folder.
+import { runProxyBench } from './proxy/bench.ts';
+
+const benches: Readonly<Record<string, { readonly summary: string; run(argv: readonly string[]): Promise<number> }>> = {
+  proxy: {
+    summary: 'capture proxy beside a direct connection, a plain pipe, pgbouncer and HAProxy',
+    run: runProxyBench,
+  },
+};
+
+const [name, ...argv] = process.argv.slice(2);
+const bench = name === undefined ? undefined : benches[name];
+if (bench === undefined) {
+  const list = Object.entries(benches).map(([key, { summary }]) => `  ${key}  ${summary}`);
+  process.stderr.write(`usage: npm run bench -- NAME [flags]\n${list.join('\n')}\n`);
+  process.exitCode = name === undefined || name === '--help' ? 0 : 2;
+} else {
+  process.exitCode = await bench.run(argv);
+}

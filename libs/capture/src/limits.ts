@@ -1,0 +1,35 @@
+// What capture may keep of a session: every bound of the assembler, with its default.
+
+/** What is stored of production's answers. Tags, counts and SQLSTATE always are. */
+export type AnswerPolicy = 'none' | 'digest' | 'full';
+
+export interface CaptureLimits {
+  readonly answers: AnswerPolicy;
+  /** `full`: an exchange whose answer is larger keeps digests instead of bytes. */
+  readonly answerCapBytes: number;
+  /** No encoded envelope part is larger. */
+  readonly partBytes: number;
+  /** A transaction that goes on longer publishes what it has, in parts. */
+  readonly partAgeUs: number;
+  /** What one session may hold unpublished; beyond it the transaction is given up (gap memoryLimit). */
+  readonly sessionBufferBytes: number;
+  /** Larger frames pass in pieces, without being collected. */
+  readonly maxFrameBytes: number;
+  /** Statements of one exchange that get an observation of their own. */
+  readonly maxObservations: number;
+  /** Prepared statements remembered per session; using another marks the envelope `unknownStatement`. */
+  readonly maxStatements: number;
+  readonly maxStatementBytes: number;
+}
+
+export const defaultCaptureLimits: CaptureLimits = {
+  answers: 'full',
+  answerCapBytes: 64 * 1024,
+  partBytes: 512 * 1024,
+  partAgeUs: 1_000_000,
+  sessionBufferBytes: 4 * 1024 * 1024,
+  maxFrameBytes: 64 * 1024,
+  maxObservations: 2048,
+  maxStatements: 1000,
+  maxStatementBytes: 1024 * 1024,
+};

@@ -1,0 +1,418 @@
+// One client connection as capture sees it: chunks of both directions in, capture records out. Never throws.
+import type { CaptureRecordDraft } from '@mirrorstream/envelope';
+import { DependencyReason, GapReason } from '@mirrorstream/envelope';
+import {
+  B,
+  F,
+  FrameEvent,
+  FrameSplitter,
+  parameterStatusName,
+  parameterStatusValue,
+  readyForQueryStatus,
+  STARTUP_PACKET,
+} from '@mirrorstream/pg-wire';
+import type { CaptureLimits } from './limits.ts';
+import { Conversation } from './pg/conversation.ts';
+import type { SendTime } from './pg/request-intake.ts';
+import { readStartupPacket } from './pg/startup.ts';
+import { QuietPoint } from './quiet-point.ts';
+import type { Sequencer } from './sequencer.ts';
+
+export interface SessionCaptureOptions {
+  readonly sessionId: string;
+  /** See samplingDrawOf. */
+  readonly samplingDraw: number;
+  /** Wall clock in µs at the monotonic clock's zero. */
+  readonly clock: { readonly wallUsAtMonoZero: number };
+  readonly sequencer: Sequencer;
+  readonly limits: CaptureLimits;
+  /** Called synchronously. The draft's byte views are valid only during the call; its context never changes. */
+  readonly emit: (draft: CaptureRecordDraft) => void;
+}
+
+export interface SessionCapture {
+  /** Bytes the client sent, as they went by; the range is not kept beyond the call. `monoUs`: monotonic clock, µs. */
+  clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
+  serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
+  /** Bytes went by that capture never saw. The session is followed again from its next quiet point. Default reason: RING_FULL. */
+  missed(direction: 'client' | 'server', bytes: number, monoUs: number, reason?: GapReason): void;
+  /** A CancelRequest for this session went by. */
+  cancelled(monoUs: number): void;
+  /** Cuts parts by age and reports open gaps; call it a few times per partAgeUs. */
+  tick(monoUs: number): void;
+  /** The connection ended. Publishes what is open, then sessionEnd; later calls do nothing. */
+  close(monoUs: number): void;
+  readonly openTransactions: 0 | 1;
+  readonly bufferedBytes: number;
+  /** Finished exchanges. */
+  readonly exchanges: number;
+}
+
+/**
+ * startUp: no StartupMessage yet. authenticating: not ready for queries yet. following: captured. lost: waiting for a quiet point.
+ * uncaptured: a cancel request, a replication session, or bytes that are not PostgreSQL's. closed.
+ */
+type Phase = 'startUp' | 'authenticating' | 'following' | 'lost' | 'uncaptured' | 'closed';
+
+const BARE_ANSWERS = new Set([0x4e, 0x53, 0x47]); // N, S, G
+const NONE = -1;
+
+export function openSession(options: SessionCaptureOptions): SessionCapture {
+  return new Session(options);
+}
+
+class Session implements SessionCapture {
+  readonly #options: SessionCaptureOptions;
+  readonly #client: FrameSplitter;
+  readonly #server: FrameSplitter;
+  readonly #quiet = new QuietPoint();
+  #phase: Phase = 'startUp';
+  #conversation: Conversation | null = null;
+  #started = false;
+  #terminated = false;
+  /** SSLRequest and GSSENCRequest that are not answered yet: each gets one bare byte. */
+  #bareAnswers = 0;
+  /** The client's unfinished frame: when its first byte was sent. */
+  readonly #partial: SendTime = { sentUs: NONE, afterSeq: 0, replies: 0 };
+  readonly #time: SendTime = { sentUs: 0, afterSeq: 0, replies: 0 };
+  /** The server's unfinished frame: when its first byte came. */
+  #serverPartialUs = NONE;
+  #gap: { reason: GapReason; sizeBytes: number; openTransactions: number; atUs: number } | null = null;
+
+  constructor(options: SessionCaptureOptions) {
+    this.#options = options;
+    const { maxFrameBytes } = options.limits;
+    this.#client = new FrameSplitter({ phase: 'startup', maxFrameBytes });
+    this.#server = new FrameSplitter({ maxFrameBytes });
+  }
+
+  get openTransactions(): 0 | 1 {
+    return this.#conversation?.transaction.open === true ? 1 : 0;
+  }
+
+  get bufferedBytes(): number {
+    return this.#client.pendingBytes + this.#server.pendingBytes + (this.#conversation?.bufferedBytes ?? 0);
+  }
+
+  get exchanges(): number {
+    return this.#conversation?.exchanges ?? 0;
+  }
+
+  clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
+    try {
+      if (this.#phase === 'lost') {
+        if (!this.#quiet.client(buffer, start, end)) {
+          this.#unseen(end - start);
+          return;
+        }
+        this.#found(monoUs);
+      }
+      if (this.#phase !== 'uncaptured' && this.#phase !== 'closed') this.#clientBytes(buffer, start, end, monoUs);
+    } catch {
+      this.#lose(GapReason.MALFORMED, end - start, monoUs);
+    }
+  }
+
+  serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
+    try {
+      if (this.#phase === 'lost') {
+        this.#quiet.server(buffer, start, end);
+        this.#unseen(end - start);
+      } else if (this.#phase !== 'uncaptured' && this.#phase !== 'closed') {
+        this.#serverBytes(buffer, start, end, monoUs);
+        // The rest of the chunk in which the place was lost may already hold the quiet point.
+        if (this.#lostPlace()) this.#quiet.server(buffer, start, end);
+      }
+    } catch {
+      this.#lose(GapReason.MALFORMED, end - start, monoUs);
+    }
+  }
+
+  missed(
+    _direction: 'client' | 'server',
+    bytes: number,
+    monoUs: number,
+    reason: GapReason = GapReason.RING_FULL,
+  ): void {
+    if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
+    this.#lose(reason, bytes, monoUs);
+    this.#quiet.lost();
+  }
+
+  cancelled(monoUs: number): void {
+    if (this.#phase === 'following') this.#conversation?.cancelled(monoUs);
+  }
+
+  tick(monoUs: number): void {
+    try {
+      if (this.#phase === 'following') this.#conversation?.tick(monoUs);
+      const gap = this.#gap;
+      const news = gap !== null && (gap.sizeBytes > 0 || gap.openTransactions > 0 || this.#quiet.idles > 0);
+      if (news && monoUs - gap.atUs >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
+    } catch {
+      this.#lose(GapReason.MALFORMED, 0, monoUs);
+    }
+  }
+
+  close(monoUs: number): void {
+    if (this.#phase === 'closed') return;
+    try {
+      if (this.#phase === 'following') this.#conversation?.close();
+    } catch {
+      this.#lose(GapReason.MALFORMED, 0, monoUs);
+    }
+    this.#phase = 'closed';
+    try {
+      this.#reportGap(monoUs);
+      if (this.#started) this.#endSession(monoUs);
+    } catch {
+      // Only the caller's emit can have failed, and there is nobody left to tell.
+    }
+    this.#conversation?.abandon();
+    this.#client.reset();
+    this.#server.reset();
+  }
+
+  #endSession(monoUs: number): void {
+    const { sessionId, emit } = this.#options;
+    const lastSeq = this.#conversation?.transaction.lastSeq ?? 0;
+    emit({ kind: 'sessionEnd', sessionId, atUs: this.#wallUs(monoUs), monoUs, lastSeq, terminated: this.#terminated });
+  }
+
+  // Client direction
+
+  #clientBytes(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
+    const splitter = this.#client;
+    const time = this.#time;
+    const partial = this.#partial;
+    const carried = partial.sentUs !== NONE;
+    time.sentUs = carried ? partial.sentUs : monoUs;
+    time.afterSeq = carried ? partial.afterSeq : this.#options.sequencer.lastDoneSeq;
+    time.replies = carried ? partial.replies : (this.#conversation?.replies ?? 0);
+    splitter.feed(buffer, start, end);
+    for (;;) {
+      const event = splitter.next();
+      if (event === FrameEvent.needMore) break;
+      if (event === FrameEvent.malformed) {
+        this.#lose(GapReason.MALFORMED, end - start, monoUs);
+        return;
+      }
+      this.#clientEvent(event, splitter, buffer);
+      if (!this.#expectsBytes()) return;
+      if (splitter.aligned || event === FrameEvent.frameBegin) this.#sentNow(time, monoUs);
+    }
+    this.#keepPartial(splitter.aligned ? null : time);
+    this.#conversation?.flush();
+    this.#checkSize(end - start, monoUs);
+  }
+
+  /** Frames that begin in the chunk in hand were sent with it. */
+  #sentNow(time: SendTime, monoUs: number): void {
+    time.sentUs = monoUs;
+    time.afterSeq = this.#options.sequencer.lastDoneSeq;
+    time.replies = this.#conversation?.replies ?? 0;
+  }
+
+  #keepPartial(time: SendTime | null): void {
+    const partial = this.#partial;
+    partial.sentUs = time === null ? NONE : time.sentUs;
+    if (time === null) return;
+    partial.afterSeq = time.afterSeq;
+    partial.replies = time.replies;
+  }
+
+  #clientEvent(event: FrameEvent, splitter: FrameSplitter, chunk: Uint8Array): void {
+    const { type } = splitter;
+    if (type === STARTUP_PACKET) {
+      this.#startupPacket(splitter.buffer, splitter.start, splitter.end);
+      return;
+    }
+    // Passwords and SASL messages: gone at once. Terminate is said by sessionEnd.
+    if (type === F.PasswordMessage) {
+      if (event === FrameEvent.frame && splitter.buffer !== chunk)
+        splitter.buffer.fill(0, splitter.start, splitter.end);
+      return;
+    }
+    if (type === F.Terminate) {
+      this.#terminated = true;
+      return;
+    }
+    const conversation = this.#conversation as Conversation;
+    if (event === FrameEvent.frame) {
+      conversation.clientFrame(type, splitter.buffer, splitter.start, splitter.end, this.#time);
+      if (splitter.buffer !== chunk) conversation.flush();
+    } else if (event === FrameEvent.frameBegin) {
+      conversation.clientFrameBegin(type, splitter.length, this.#time);
+    } else if (event === FrameEvent.framePart) {
+      conversation.intake.framePart(splitter.buffer, splitter.start, splitter.end);
+    } else {
+      conversation.clientFrameEnd();
+    }
+  }
+
+  #startupPacket(buffer: Uint8Array, start: number, end: number): void {
+    const outcome = readStartupPacket(buffer, start, end);
+    if (outcome.kind === 'encryptionRequest') this.#bareAnswers += 1;
+    else if (outcome.kind === 'uncaptured') this.#phase = 'uncaptured';
+    else {
+      const { sessionId, samplingDraw, clock, limits, sequencer, emit } = this.#options;
+      const origin = { sessionId, samplingDraw, wallUsAtMonoZero: clock.wallUsAtMonoZero, emit };
+      this.#conversation = new Conversation(origin, limits, outcome.identity, sequencer);
+      this.#phase = 'authenticating';
+    }
+  }
+
+  // Server direction
+
+  #serverBytes(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
+    const from = this.#phase === 'startUp' || this.#bareAnswers > 0 ? this.#passBareAnswers(buffer, start, end) : start;
+    const splitter = this.#server;
+    let startedUs = this.#serverPartialUs === NONE ? monoUs : this.#serverPartialUs;
+    splitter.feed(buffer, from, end);
+    for (;;) {
+      const event = splitter.next();
+      if (event === FrameEvent.needMore) break;
+      const inStep = event !== FrameEvent.malformed && this.#serverEvent(event, splitter, startedUs, monoUs);
+      if (!inStep) {
+        this.#lose(GapReason.MALFORMED, end - start, monoUs);
+        return;
+      }
+      if (!this.#expectsBytes()) return;
+      if (splitter.buffer !== buffer) this.#conversation?.flush();
+      startedUs = monoUs;
+    }
+    this.#serverPartialUs = splitter.aligned ? NONE : startedUs;
+    this.#conversation?.flush();
+    this.#checkSize(end - start, monoUs);
+  }
+
+  #passBareAnswers(buffer: Uint8Array, start: number, end: number): number {
+    let at = start;
+    while (this.#bareAnswers > 0 && at < end && this.#server.aligned) {
+      this.#bareAnswers -= 1;
+      // Not every proxy shows its own answer here: what is no such byte begins a message.
+      if (!BARE_ANSWERS.has(buffer[at] as number)) {
+        this.#bareAnswers = 0;
+        break;
+      }
+      at += 1;
+    }
+    return at;
+  }
+
+  #serverEvent(event: FrameEvent, splitter: FrameSplitter, startedUs: number, monoUs: number): boolean {
+    const { type } = splitter;
+    if (this.#phase !== 'following') {
+      if (event === FrameEvent.frame) this.#startingUp(type, splitter, monoUs);
+      return true;
+    }
+    const conversation = this.#conversation as Conversation;
+    if (event === FrameEvent.frame) {
+      return conversation.serverFrame(type, splitter.buffer, splitter.start, splitter.end, startedUs, monoUs);
+    }
+    if (event === FrameEvent.frameBegin) return conversation.serverFrameBegin(type, splitter.length, startedUs);
+    if (event === FrameEvent.framePart) conversation.serverFramePart(splitter.buffer, splitter.start, splitter.end);
+    else conversation.serverFrameEnd(type, monoUs);
+    return true;
+  }
+
+  /** Authentication. BackendKeyData and all else that is not needed goes by. */
+  #startingUp(type: number, splitter: FrameSplitter, monoUs: number): void {
+    const { buffer, start, end } = splitter;
+    if (type === B.ParameterStatus) {
+      const name = parameterStatusName(buffer, start, end);
+      this.#conversation?.settings.report(name, parameterStatusValue(buffer, start, end), true);
+    } else if (type === B.ErrorResponse) {
+      this.#phase = 'uncaptured';
+    } else if (
+      type === B.ReadyForQuery &&
+      readyForQueryStatus(buffer, start, end) !== 0 &&
+      this.#conversation !== null
+    ) {
+      this.#phase = 'following';
+      this.#startSession(monoUs);
+      this.#conversation.ready();
+    }
+  }
+
+  #startSession(monoUs: number): void {
+    const conversation = this.#conversation as Conversation;
+    const { sessionId, samplingDraw } = this.#options;
+    this.#started = true;
+    const context = conversation.transaction.initialContext(conversation.settings.inForce);
+    this.#options.emit({ kind: 'sessionStart', sessionId, atUs: this.#wallUs(monoUs), monoUs, samplingDraw, context });
+  }
+
+  // Losing and finding the place
+
+  #lose(reason: GapReason, sizeBytes: number, monoUs: number): void {
+    // Bytes that do not even begin like PostgreSQL's: no session, nothing missing.
+    if (this.#phase === 'startUp' && reason === GapReason.MALFORMED) {
+      this.#phase = 'uncaptured';
+      return;
+    }
+    const open = this.openTransactions;
+    if (this.#gap === null) {
+      this.#gap = { reason, sizeBytes: 0, openTransactions: open, atUs: monoUs };
+      this.#quiet.reset();
+    }
+    this.#gap.sizeBytes += sizeBytes + (open === 1 ? (this.#conversation?.unpublishedBytes ?? 0) : 0);
+    this.#client.reset();
+    this.#server.reset();
+    this.#serverPartialUs = NONE;
+    this.#keepPartial(null);
+    this.#bareAnswers = 0;
+    this.#conversation?.abandon();
+    // Without a start-up message nothing of the session can be replayed.
+    this.#phase = this.#conversation === null ? 'uncaptured' : 'lost';
+  }
+
+  #found(monoUs: number): void {
+    this.#phase = 'following';
+    if (!this.#started) this.#startSession(monoUs);
+    this.#reportGap(monoUs);
+    const conversation = this.#conversation as Conversation;
+    conversation.dependsOn(DependencyReason.AFTER_GAP);
+    conversation.ready();
+  }
+
+  #reportGap(monoUs: number): void {
+    const gap = this.#gap;
+    if (gap === null) return;
+    this.#gap = null;
+    const transactions = Math.max(gap.openTransactions, this.#quiet.idles);
+    this.#options.emit({
+      kind: 'gap',
+      sessionId: this.#options.sessionId,
+      atUs: this.#wallUs(gap.atUs),
+      reason: gap.reason,
+      transactions,
+      sizeBytes: gap.sizeBytes,
+      afterSeq: this.#conversation?.transaction.lastSeq ?? 0,
+      transactionsExact: false,
+    });
+    this.#quiet.idles = 0;
+    if (this.#phase === 'lost') this.#gap = { ...gap, sizeBytes: 0, openTransactions: 0, atUs: monoUs };
+  }
+
+  #unseen(sizeBytes: number): void {
+    if (this.#gap !== null) this.#gap.sizeBytes += sizeBytes;
+  }
+
+  #checkSize(chunkBytes: number, monoUs: number): void {
+    if (this.#phase !== 'following') return;
+    if (this.#conversation?.checkSize(monoUs) === false) this.#lose(GapReason.MEMORY_LIMIT, chunkBytes, monoUs);
+  }
+
+  #expectsBytes(): boolean {
+    return this.#phase === 'startUp' || this.#phase === 'authenticating' || this.#phase === 'following';
+  }
+
+  #lostPlace(): boolean {
+    return this.#phase === 'lost';
+  }
+
+  #wallUs(monoUs: number): number {
+    return this.#options.clock.wallUsAtMonoZero + monoUs;
+  }
+}

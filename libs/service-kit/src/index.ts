@@ -5,4 +5,7 @@ export * from './kafka-flags.ts';
 export * from './lifecycle.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
+export * from './snapshot-publisher.ts';
+export * from './snapshot-reader.ts';
 export type { Surroundings } from './surroundings.ts';
+export * from './topics.ts';

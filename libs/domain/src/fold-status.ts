@@ -98,6 +98,12 @@ export class StatusFolder {
     return [...this.#mirrors.values()].some((mirror) => isAhead(mirror));
   }
 
+  /** Whether all that a capture node ever was has published its final snapshot. */
+  captureEnded(captureNode: string): boolean {
+    const own = [...this.#captures.values()].filter((snapshot) => snapshot.captureNode === captureNode);
+    return own.length > 0 && own.every((snapshot) => snapshot.final);
+  }
+
   /** Client connections open now, as the running proxies say. */
   openSessions(): number {
     return sum([...this.#captures.values()].filter((snapshot) => !snapshot.final).map((one) => one.sessions.open));

@@ -1,1 +1,2 @@
-export {};
+// The mirrorstream command.
+export { main } from './main.ts';

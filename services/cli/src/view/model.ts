@@ -17,10 +17,11 @@ export interface ViewModel {
   readonly connectWith: string | null;
   readonly status: Status;
   readonly openSessions: number;
-  /** Transactions captured per second, over the last seconds. */
-  readonly transactionsPerSecond: number;
+  /** Transactions captured per second, over the last seconds; null: not known. */
+  readonly transactionsPerSecond: number | null;
   readonly mirrors: readonly MirrorView[];
-  readonly divergences: readonly Divergence[];
+  /** null: not looked at. */
+  readonly divergences: readonly Divergence[] | null;
   /** Sentences about what needs attention. */
   readonly notes: readonly string[];
 }

@@ -2,9 +2,9 @@
 import { divergenceClasses, type MirrorStatus } from '@mirrorstream/domain';
 import { formatDuration } from '../duration.ts';
 import type { Divergence } from './divergences.ts';
-import { emptyLine, flow, type Line, paint, type Span, span } from './line.ts';
+import { emptyLine, flow, type Line, paint, span } from './line.ts';
 import type { MirrorView, ViewModel } from './model.ts';
-import { formatBytes, formatCount, padTo } from './text.ts';
+import { fit, formatBytes, formatCount, padTo } from './text.ts';
 
 export interface Size {
   readonly columns: number;
@@ -13,18 +13,20 @@ export interface Size {
 
 const dot = span(' · ', 'faint');
 const minColumns = 40;
+/** Below this height both answers share a line and blank lines go. */
+const smallRows = 32;
 
 /** Lines for a terminal of that size, at most `rows` of them. */
 export function renderView(model: ViewModel, { columns, rows }: Size, colour: boolean): string[] {
   const width = Math.max(minColumns, columns);
-  const top = [
-    ...header(model, width),
-    ...model.mirrors.flatMap((mirror) => [emptyLine, ...mirrorBlock(mirror, width)]),
-  ];
+  const small = rows < smallRows;
+  const gap = small ? [] : [emptyLine];
+  const mirrors = model.mirrors.flatMap((mirror) => [...gap, ...mirrorBlock(mirror, width)]);
+  const top = [...header(model, width), ...(small ? [emptyLine] : []), ...mirrors];
   const notes = model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]);
-  const bottom = [emptyLine, footer(model)];
+  const bottom = [...gap, footer(model)];
   const room = rows - top.length - notes.length - bottom.length;
-  const lines = [...top, ...notes, ...divergenceBlock(model, room, width), ...bottom];
+  const lines = [...top, ...notes, ...divergenceBlock(model, room, width, small), ...bottom];
   const shown = lines.length <= rows ? lines : [...lines.slice(0, Math.max(0, rows - 1)), footer(model)];
   return shown.map((line) => paint(line, columns, colour));
 }
@@ -35,7 +37,7 @@ export function renderSummary(model: ViewModel, columns: number, colour: boolean
   const lines = [
     ...header(model, width),
     ...model.mirrors.flatMap((mirror) => [emptyLine, ...mirrorBlock(mirror, width)]),
-    ...divergenceBlock(model, Number.POSITIVE_INFINITY, width),
+    ...divergenceBlock(model, Number.POSITIVE_INFINITY, width, false),
     ...model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]),
   ];
   return lines.map((line) => paint(line, columns, colour));
@@ -64,10 +66,13 @@ function header(model: ViewModel, width: number): Line[] {
     dropped.transactions === 0 && dropped.bytes === 0
       ? span('nothing dropped', 'good')
       : span(`dropped ${formatCount(dropped.transactions)} transactions, ${formatBytes(dropped.bytes)}`, 'bad');
+  const ended = model.phase === 'stopped';
   const traffic: Line[] = [
-    ...(model.phase === 'stopped' ? [] : [[span(`${model.transactionsPerSecond.toFixed(0)} tx/s`, 'strong')]]),
-    ...(model.phase === 'stopped' ? [] : [[span(`${formatCount(model.openSessions)} sessions`)]]),
-    [span(`${formatCount(source.transactions)} transactions captured`)],
+    ...(ended || model.transactionsPerSecond === null
+      ? []
+      : [[span(`${model.transactionsPerSecond.toFixed(0)} tx/s`, 'strong')]]),
+    ...(ended ? [] : [[span(`${formatCount(model.openSessions)} sessions`)]]),
+    [span(`${formatCount(source.transactions)} transactions`)],
     [span(`${formatCount(source.exchanges)} exchanges`)],
     [droppedSpan],
   ];
@@ -92,14 +97,19 @@ function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number)
     .map(([reason, count]) => [span(`${reason} ${formatCount(count)}`, 'warn')]);
   return [
     ...flow(head, dot, width, ''),
-    ...flow([[span(`${bar(transactions, 20)} `, 'accent'), ...accounting(transactions)]], span(''), width, '  '),
+    ...flow(
+      [[span(`${bar(transactions, width < 100 ? 8 : 20)} `, 'accent')], ...accounting(transactions)],
+      span(''),
+      width,
+      '  ',
+    ),
     ...flow(classes(status), dot, width, '  '),
     ...(why.length === 0 ? [] : flow(why, dot, width, '  ')),
   ];
 }
 
 /** `1 234 captured = 1 200 replayed + 34 in flight`; what is 0 is left out, the sum is still exact. */
-function accounting({ captured, inFlight, ...outcomes }: MirrorStatus['transactions']): Span[] {
+function accounting({ captured, inFlight, ...outcomes }: MirrorStatus['transactions']): Line[] {
   const terms = [
     span(`${formatCount(outcomes.replayed)} replayed`),
     ...(['filtered', 'unexposed', 'shed'] as const)
@@ -108,8 +118,10 @@ function accounting({ captured, inFlight, ...outcomes }: MirrorStatus['transacti
     ...(outcomes.failed > 0 ? [span(`${formatCount(outcomes.failed)} failed`, 'bad')] : []),
     span(`${formatCount(inFlight)} in flight`, inFlight > 0 ? 'plain' : 'faint'),
   ];
-  const sum = terms.flatMap((term, index) => (index === 0 ? [term] : [span(' + ', 'faint'), term]));
-  return [span(`${formatCount(captured)} captured`), span(' = ', 'faint'), ...sum];
+  return [
+    [span(`${formatCount(captured)} captured`)],
+    ...terms.map((term, index) => [span(index === 0 ? ' = ' : ' + ', 'faint'), term]),
+  ];
 }
 
 /** Share of captured transactions that are resolved. */
@@ -129,22 +141,23 @@ function classes({ statements }: MirrorStatus): Line[] {
   ];
 }
 
-function divergenceBlock(model: ViewModel, room: number, width: number): Line[] {
+function divergenceBlock({ divergences }: ViewModel, room: number, width: number, small: boolean): Line[] {
+  if (divergences === null) return [];
   const lines: Line[] = [emptyLine];
-  if (model.divergences.length === 0) {
+  if (divergences.length === 0) {
     lines.push([span('No answer differs so far.', 'faint')]);
     return room >= lines.length ? lines : [];
   }
   lines.push([span('What differs', 'strong'), span('  (first example of each kind)', 'faint')]);
   let shown = 0;
-  for (const divergence of model.divergences) {
-    const block = divergenceLines(divergence, width);
-    const rest = model.divergences.length - shown - 1;
+  for (const divergence of divergences) {
+    const block = small ? smallDivergence(divergence, width) : divergenceLines(divergence, width);
+    const rest = divergences.length - shown - 1;
     if (lines.length + block.length + (rest > 0 ? 1 : 0) > room) break;
     lines.push(...block);
     shown++;
   }
-  const left = model.divergences.length - shown;
+  const left = divergences.length - shown;
   if (left > 0) lines.push([span(`  … and ${left} more ${left === 1 ? 'kind' : 'kinds'}`, 'faint')]);
   return lines.length <= room ? lines : [];
 }
@@ -162,6 +175,23 @@ function divergenceLines(
     ],
     [span(`    ${padTo('production', side)}`, 'faint'), span(captured)],
     [span(`    ${padTo(mirror, side)}`, 'faint'), span(replayed)],
+  ];
+}
+
+/** Both answers on one line, each with its half of it. */
+function smallDivergence(
+  { mirror, class: className, count, sql, captured, replayed, detail }: Divergence,
+  width: number,
+): Line[] {
+  const half = Math.floor((width - 9) / 2);
+  return [
+    [
+      span(`  ${className} `, 'bad'),
+      span(`×${formatCount(count)} `, 'warn'),
+      span(`${mirror} `, 'faint'),
+      span(sql === '' ? detail : sql),
+    ],
+    [span(`    ${fit(captured, half)}`), span(' → ', 'faint'), span(fit(replayed, half))],
   ];
 }
 

@@ -1,0 +1,27 @@
+// What `mirrorstream help` says.
+import { exitCodeText } from './command-line.ts';
+
+export const helpText = `mirrorstream: test a database with real production traffic before your users do.
+
+A proxy in front of PostgreSQL forwards every byte and publishes each transaction to Kafka. Replayers play that log to
+mirrors (a new version, a new index, another machine); comparers tell which answers differ, and how.
+
+Usage: mirrorstream <command> [flags]
+
+Commands:
+  up              start everything and show what differs: the demo, or --source and --mirror of your own
+  status          the numbers of a running stack
+  capture-proxy   one service by itself: forward and capture
+  replayer        one service by itself: play the log to one mirror
+  comparer        one service by itself: classify what differs
+  help [command]  this text, or a command's flags
+  --version       the version
+
+Start here:
+  mirrorstream up                                    the demo, on servers of its own; Ctrl-C ends it
+  mirrorstream up --for 30s --json                   the same for a script: one JSON object on stdout
+  mirrorstream up --source postgres://db:5432 --mirror candidate=postgres://replayer@pg18:5432
+  mirrorstream up --help
+
+${exitCodeText}
+`;

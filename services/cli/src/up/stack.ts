@@ -1,0 +1,267 @@
+// Starts all parts of a stack in order, and stops them in order.
+import { MirrorstreamError } from '@mirrorstream/domain';
+import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import { checkPortFree, type DataDir, freePort } from '@mirrorstream/local';
+import { ensureMirrorTopics, ensureSourceTopics, ensureStatusTopic } from '@mirrorstream/service-kit';
+import { formatHostPort, type HostPort, parseHostPort } from '../address.ts';
+import { startWorkload, type Workload } from '../demo/workload.ts';
+import type { KafkaAccess } from '../kafka-plan.ts';
+import { type EmbeddedDatabases, embeddedMirrors, startEmbeddedDatabases, startEmbeddedKafka } from './embedded.ts';
+import type { InterruptionWatch } from './interruption.ts';
+import { Observer } from './observer.ts';
+import { Parts } from './parts.ts';
+import type { RunClaim } from './run-file.ts';
+import { comparerArguments, proxyArguments, type RunningService, replayerStart, startService } from './services.ts';
+import type { MirrorPlan, StackPlan } from './stack-plan.ts';
+import type { Steps } from './steps.ts';
+
+export interface StackSurroundings {
+  readonly plan: StackPlan;
+  readonly layout: DataDir;
+  readonly claim: RunClaim;
+  readonly steps: Steps;
+  readonly watch: InterruptionWatch;
+}
+
+/** Partitions of the embedded Kafka: enough for one machine, and quick to start. */
+const embeddedPartitions = 8;
+const ownKafkaPartitions = 32;
+const captureNode = 'up';
+const demoSeed = 2026;
+
+/** How long each stage of an orderly stop may take; together less than 15 s. */
+export const stopLimits = {
+  workloadMs: 1500,
+  proxyMs: 4000,
+  replayersMs: 3000,
+  comparersMs: 2500,
+  serversMs: 3500,
+  killMs: 2000,
+};
+
+export class Stack {
+  readonly #around: StackSurroundings;
+  readonly #parts: Parts;
+  #client: KafkaClient | undefined;
+  #workload: Workload | undefined;
+  #observer: Observer | undefined;
+  #listen: HostPort | undefined;
+  #databases: EmbeddedDatabases | undefined;
+  #proxy: RunningService | undefined;
+
+  constructor(around: StackSurroundings) {
+    this.#around = around;
+    this.#parts = new Parts(
+      (part) => around.claim.addProcess(part.name, part.pid),
+      (error) => around.watch.fail(error),
+    );
+  }
+
+  get observer(): Observer {
+    if (this.#observer === undefined)
+      throw new MirrorstreamError('internal', 'the stack is not started', { stage: 'up' });
+    return this.#observer;
+  }
+
+  get begun(): boolean {
+    return this.#observer !== undefined;
+  }
+
+  get listen(): string {
+    return this.#listen === undefined ? '' : formatHostPort(this.#listen);
+  }
+
+  /** How to reach the source through the proxy, as a command line. */
+  get connectWith(): string {
+    const { host, port } = this.#listen ?? { host: '', port: 0 };
+    const who = this.#databases === undefined ? '-U USER DATABASE' : '-U demo demo';
+    return `psql -h ${host === '0.0.0.0' ? '127.0.0.1' : host} -p ${port} ${who}`;
+  }
+
+  /** Trouble of the demo workload, in words. */
+  get workloadNotes(): string[] {
+    const stats = this.#workload?.stats();
+    if (stats === undefined || stats.failures === 0) return [];
+    return [`demo traffic: ${stats.failures} unexpected failures, the last one: ${stats.lastFailure}`];
+  }
+
+  /** Everything up to the point where traffic can flow. Throws when a part cannot be started. */
+  async start(): Promise<void> {
+    const { plan, layout, steps } = this.#around;
+    const kafka =
+      plan.kafka.kind === 'own'
+        ? this.#reachKafka(plan.kafka.access)
+        : steps.run(
+            'Kafka',
+            async (note) => ({ brokers: [(await startEmbeddedKafka(layout, this.#parts, note)).bootstrap] }),
+            (started) => `Kafka ready on ${started.brokers[0]}`,
+          );
+    const databases =
+      plan.source === null ? startEmbeddedDatabases(layout, this.#parts, steps) : Promise.resolve(undefined);
+    const [access, embedded] = await Promise.all([kafka, databases]);
+    this.#databases = embedded;
+    this.#client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
+    await this.#ensureTopics(this.#client);
+    await this.#startServices(access);
+    this.#observer = await steps.run('Counters of earlier runs', () => this.#observe());
+    this.#around.claim.update({
+      kafka: access as never,
+      addresses: { proxy: this.listen, kafka: access.brokers.join(',') },
+    });
+  }
+
+  startWorkload(): void {
+    const { plan } = this.#around;
+    if (plan.workload === 'none' || this.#databases === undefined || this.#listen === undefined) return;
+    const { demoRun } = this.#databases;
+    this.#workload = startWorkload({ ...this.#listen, seed: demoSeed + demoRun, runNumber: demoRun });
+  }
+
+  async stopWorkload(graceMs: number): Promise<void> {
+    const late = new Promise<void>((resolve) => setTimeout(resolve, graceMs).unref());
+    await Promise.race([this.#workload?.stop(), late]);
+  }
+
+  /** Lets the proxy publish all it has, and end. Throws `componentFailed` when it does not end by itself with 0. */
+  async drainProxy(graceMs: number): Promise<void> {
+    if (this.#proxy === undefined) return;
+    await this.#parts.stop((name) => name === 'capture-proxy', graceMs);
+    const exit = await this.#proxy.exited;
+    if (exit.code === 0) return;
+    throw new MirrorstreamError('componentFailed', `capture-proxy could not publish all within ${graceMs / 1000} s`, {
+      stage: 'capture-proxy',
+      hint: `See ${this.#around.layout.logsDir}. What it had not published is not captured.`,
+    });
+  }
+
+  /** Stops what still runs, in order: no part loses what it needs to end well. Never throws. */
+  async stop(): Promise<void> {
+    await this.stopWorkload(stopLimits.workloadMs);
+    await this.#parts.stop((name) => name === 'capture-proxy', stopLimits.proxyMs);
+    await this.#parts.stop((name) => name.startsWith('replayer'), stopLimits.replayersMs);
+    await this.#parts.stop((name) => name.startsWith('comparer'), stopLimits.comparersMs);
+  }
+
+  /** Ends the observer and the servers, after the last look at the numbers. Never throws. */
+  async stopServers(): Promise<void> {
+    const closing = Promise.allSettled([this.#observer?.stop(), this.#client?.close()]);
+    await Promise.race([closing, new Promise<void>((resolve) => setTimeout(resolve, 1000).unref())]);
+    await this.#parts.stop((name) => name === 'kafka' || name.startsWith('postgres'), stopLimits.serversMs);
+    await this.#parts.killRest(stopLimits.killMs);
+  }
+
+  /** Makes sure that a Kafka of one's own answers. */
+  #reachKafka(access: KafkaAccess): Promise<KafkaAccess> {
+    return this.#around.steps.run(`Kafka on ${access.brokers.join(',')}`, async () => {
+      const client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
+      try {
+        await ensureStatusTopic(await client.admin());
+      } finally {
+        await client.close();
+      }
+      return access;
+    });
+  }
+
+  async #ensureTopics(client: KafkaClient): Promise<void> {
+    const { plan, steps } = this.#around;
+    await steps.run('Topics', async () => {
+      const admin = await client.admin();
+      await ensureStatusTopic(admin);
+      await ensureSourceTopics(admin, plan.sourceName, { partitions: this.#partitions });
+      for (const { name } of plan.mirrors) {
+        await ensureMirrorTopics(admin, plan.environment, name, { partitions: this.#partitions });
+      }
+    });
+  }
+
+  async #startServices(kafka: KafkaAccess): Promise<void> {
+    const { plan, layout, steps } = this.#around;
+    const { logsDir } = layout;
+    const start = (
+      name: string,
+      rest: Pick<Parameters<typeof startService>[0], 'arguments' | 'env'>,
+    ): Promise<RunningService> => steps.run(name, () => this.#parts.start(startService({ name, logsDir, ...rest })));
+    const common = { sourceName: plan.sourceName, environment: plan.environment, kafka };
+    const listen = await this.#chooseListen();
+    const [proxy] = await Promise.all([
+      start('capture-proxy', {
+        arguments: proxyArguments({
+          ...common,
+          listen,
+          node: captureNode,
+          source: this.#sourceAddress(),
+          partitions: this.#partitions,
+          answers: plan.answers,
+        }),
+      }),
+      ...plan.mirrors.flatMap((mirror) => [
+        start(`replayer ${mirror.name}`, replayerStart({ ...common, mirror, targetUrl: this.#targetUrl(mirror) })),
+        start(`comparer ${mirror.name}`, { arguments: comparerArguments({ ...common, mirror }) }),
+      ]),
+    ]);
+    this.#proxy = proxy;
+    this.#listen =
+      typeof proxy.ready['listen'] === 'string' ? parseHostPort(proxy.ready['listen'], 'capture-proxy') : listen;
+  }
+
+  #observe(): Promise<Observer> {
+    const { plan, watch } = this.#around;
+    const labels = plan.mirrors.map((mirror) => {
+      const label = mirror.address === null ? embeddedMirrors[mirror.name] : `on ${formatHostPort(mirror.address)}`;
+      return [mirror.name, label ?? ''] as const;
+    });
+    return Observer.begin({
+      client: this.#client as KafkaClient,
+      plan,
+      captureNode,
+      mirrorLabels: new Map(labels),
+      onCrash: (cause) => {
+        // When Kafka itself has ended, that is the news: its own report comes first.
+        setTimeout(() => watch.fail(observerLost(cause)), 2000).unref();
+      },
+    });
+  }
+
+  get #partitions(): number {
+    const { plan } = this.#around;
+    return plan.partitions ?? (plan.kafka.kind === 'embedded' ? embeddedPartitions : ownKafkaPartitions);
+  }
+
+  /** The address asked for, or the usual one; another free port only if nobody asked. */
+  async #chooseListen(): Promise<HostPort> {
+    const { listen, listenGiven } = this.#around.plan;
+    if (listen.port === 0) return listen;
+    try {
+      await checkPortFree(listen.port, 'the proxy (--listen)', listen.host);
+      return listen;
+    } catch (error) {
+      if (listenGiven || !(error instanceof MirrorstreamError) || error.code !== 'portTaken') throw error;
+      const port = await freePort();
+      this.#around.steps.say(`  ${error.message}: taking ${port} instead`);
+      return { ...listen, port };
+    }
+  }
+
+  #sourceAddress(): HostPort {
+    const { source } = this.#around.plan;
+    if (source !== null) return source;
+    if (this.#databases === undefined) throw new MirrorstreamError('internal', 'no source', { stage: 'up' });
+    return this.#databases.source;
+  }
+
+  #targetUrl({ name, address }: MirrorPlan): string {
+    if (address !== null) return address.url;
+    const server = this.#databases?.mirrors.get(name);
+    if (server === undefined) throw new MirrorstreamError('internal', `no server for mirror ${name}`, { stage: 'up' });
+    return `postgres://${server.host}:${server.port}`;
+  }
+}
+
+function observerLost(cause: Error): MirrorstreamError {
+  return new MirrorstreamError('kafkaUnavailable', 'the counters can no longer be read from Kafka', {
+    stage: 'up',
+    hint: 'Is Kafka running and reachable?',
+    cause,
+  });
+}

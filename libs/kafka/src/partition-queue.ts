@@ -34,7 +34,7 @@ export class PartitionQueue {
   #head = 0;
   /** How many at the head were in a request at least once. */
   #sentAhead = 0;
-  /** Searching for a refused record: requests take at most so many, until that many records are settled. */
+  /** Searching for a refused record: requests take at most so many (half after a refusal, double after an answer), until all are settled. */
   #narrow: { limit: number; untilSettled: number } | undefined;
 
   constructor(topic: string, partition: number) {
@@ -84,7 +84,10 @@ export class PartitionQueue {
     this.settled += count;
     this.failures = 0;
     this.state = { kind: 'idle' };
-    if (this.#narrow !== undefined && this.settled >= this.#narrow.untilSettled) this.#narrow = undefined;
+    if (this.#narrow !== undefined) {
+      this.#narrow.limit *= 2;
+      if (this.settled >= this.#narrow.untilSettled) this.#narrow = undefined;
+    }
     this.#compact();
     return { records, sizeBytes };
   }

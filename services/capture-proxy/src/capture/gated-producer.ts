@@ -2,19 +2,35 @@
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { PartitionOutcome, PartitionRecords, Producer } from '@mirrorstream/kafka';
 
+/** An attempt waits this long for Kafka's first answer: records then go out at once instead of after a wait between tries. */
+const waitMs = 5_000;
+
 export class GatedProducer implements Pick<Producer, 'sendEach'> {
+  readonly #opened = Promise.withResolvers<Producer>();
   #producer: Producer | null = null;
 
   open(producer: Producer): void {
     this.#producer = producer;
+    this.#opened.resolve(producer);
   }
 
   async sendEach(parts: readonly PartitionRecords[]): Promise<readonly PartitionOutcome[]> {
-    if (this.#producer !== null) return await this.#producer.sendEach(parts);
+    const producer = this.#producer ?? (await this.#openedInTime());
+    if (producer !== null) return await producer.sendEach(parts);
     const error = new MirrorstreamError('kafkaUnavailable', 'Kafka has not answered yet', {
       stage: 'capture-proxy',
       retryable: true,
     });
     return parts.map(() => ({ kind: 'unavailable', error }));
+  }
+
+  async #openedInTime(): Promise<Producer | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), waitMs);
+    });
+    const producer = await Promise.race([this.#opened.promise, late]);
+    clearTimeout(timer);
+    return producer;
   }
 }

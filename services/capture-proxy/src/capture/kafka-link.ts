@@ -1,14 +1,16 @@
 // The worker's way to Kafka: topics first, then the incarnation's first snapshot, and only then the first record, so that no
 // record can exist whose incarnation nobody has heard of. Until then records wait in the publish buffer.
-import { envelopesTopic, MirrorstreamError, type Snapshot, snapshotSchema, statusTopic } from '@mirrorstream/domain';
-import type { KafkaClient, KafkaLogger, PartitionOffsets, Producer, TopicSpec } from '@mirrorstream/kafka';
+import { type CaptureSnapshot, envelopesTopic, MirrorstreamError } from '@mirrorstream/domain';
+import type { KafkaClient, KafkaLogger, PartitionOffsets, Producer } from '@mirrorstream/kafka';
+import { ensureSourceTopics, ensureStatusTopic, SnapshotPublisher, SnapshotReader } from '@mirrorstream/service-kit';
 import type { CaptureWorker } from './capture-worker.ts';
 import { countPublished, finalSnapshot, unfinished } from './predecessors.ts';
-import { StatusFeed } from './status-feed.ts';
 import type { WorkerSettings } from './worker-protocol.ts';
 
 const retryMinMs = 100;
 const retryMaxMs = 5_000;
+/** For Kafka's connections to end in order. */
+const closeMs = 1_000;
 
 export interface KafkaLinkOptions {
   readonly client: KafkaClient;
@@ -19,7 +21,10 @@ export interface KafkaLinkOptions {
 
 export class KafkaLink {
   readonly #options: KafkaLinkOptions;
-  #feed: StatusFeed | null = null;
+  #publisher: SnapshotPublisher | null = null;
+  /** Corrected snapshots of earlier incarnations, until Kafka has them. */
+  #corrected: readonly CaptureSnapshot[] = [];
+  #last: CaptureSnapshot | null = null;
   #closing = false;
 
   constructor(options: KafkaLinkOptions) {
@@ -35,15 +40,11 @@ export class KafkaLink {
   async close(deadlineMs: number): Promise<boolean> {
     this.#closing = true;
     const { worker, client } = this.#options;
-    const last = worker.snapshot(Date.now(), true);
-    const told = this.#feed === null ? false : await within(deadlineMs, this.#finish(this.#feed, last));
-    await within(deadlineMs, client.close());
-    return told && last.final;
-  }
-
-  async #finish(feed: StatusFeed, last: ReturnType<CaptureWorker['snapshot']>): Promise<void> {
-    await feed.stop();
-    await feed.publish(last);
+    this.#last = worker.snapshot(Date.now(), true);
+    this.#publisher?.stop();
+    const told = (await this.#publisher?.publishNow(deadlineMs)) ?? false;
+    await within(closeMs, client.close());
+    return told && this.#last.final;
   }
 
   async #openAndSettle(): Promise<void> {
@@ -67,99 +68,57 @@ export class KafkaLink {
   /** Returns where the partitions ended before this incarnation published anything. */
   async #begin(): Promise<readonly PartitionOffsets[]> {
     const { client, worker, settings } = this.#options;
-    const topic = envelopesTopic(settings.source);
     const admin = await client.admin();
     try {
-      await admin.ensureTopics([envelopesSpec(topic, settings.partitions), statusSpec]);
-      const ends = await admin.offsets(topic);
-      if (this.#feed !== null) return ends;
+      await ensureSourceTopics(admin, settings.source, { partitions: settings.partitions });
+      await ensureStatusTopic(admin);
+      const ends = await admin.offsets(envelopesTopic(settings.source));
       for (const { partition, high } of ends) worker.ledger.began(partition, high);
-      const producer = await client.producer();
-      await this.#open(producer);
+      if (this.#publisher === null) await this.#openGate(await client.producer());
       return ends;
     } finally {
       await admin.close();
     }
   }
 
-  async #open(producer: Producer): Promise<void> {
-    const { worker } = this.#options;
-    const feed = new StatusFeed(producer, (atMs) => worker.snapshot(atMs, false));
-    try {
-      await feed.publish(worker.snapshot(Date.now(), false));
-    } catch (error) {
-      await feed.stop();
-      throw error;
+  async #openGate(producer: Producer): Promise<void> {
+    const { worker, logger } = this.#options;
+    const publisher = new SnapshotPublisher({ producer, logger, snapshots: () => this.#snapshots() });
+    if (!(await publisher.publishNow())) {
+      await producer.close();
+      throw new MirrorstreamError('kafkaUnavailable', 'Kafka did not take the first snapshot', {
+        stage: 'capture-proxy',
+        retryable: true,
+      });
     }
-    this.#feed = feed;
+    this.#publisher = publisher;
+    publisher.start();
     worker.producer.open(producer);
+  }
+
+  #snapshots(): readonly CaptureSnapshot[] {
+    return [this.#last ?? this.#options.worker.snapshot(Date.now(), false), ...this.#corrected];
   }
 
   async #settlePredecessors(ends: readonly PartitionOffsets[]): Promise<void> {
     const { client, settings, logger } = this.#options;
-    const lasts = unfinished(await this.#snapshots(), settings);
+    const reader = await SnapshotReader.start({
+      client,
+      logger,
+      onCrash: (err) => logger.warn({ err }, 'status reader'),
+    });
+    await reader.caughtUp();
+    const lasts = unfinished(reader.all(), settings);
+    await reader.stop();
     if (lasts.length === 0) return;
     const counts = await countPublished(client, envelopesTopic(settings.source), ends, lasts);
-    for (const [last, found] of counts) {
-      const final = finalSnapshot(last, found, Date.now());
-      await this.#feed?.publish(final);
-      const { transactions, dropped } = final;
-      logger.info(
-        { incarnation: last.incarnation, found: found.transactions, transactions, dropped: dropped.transactions },
-        'closed the books of an earlier incarnation',
-      );
+    this.#corrected = [...counts].map(([last, found]) => finalSnapshot(last, found, Date.now()));
+    while (!this.#closing && !(await this.#publisher?.publishNow()));
+    for (const { incarnation, transactions, dropped } of this.#corrected) {
+      const details = { incarnation, transactions, dropped: dropped.transactions };
+      logger.info(details, 'closed the books of an earlier incarnation');
     }
-  }
-
-  /** The newest snapshot of each key. */
-  async #snapshots(): Promise<Iterable<Snapshot>> {
-    const { client } = this.#options;
-    const admin = await client.admin();
-    const newest = new Map<string, Snapshot>();
-    try {
-      const ends = await admin.offsets(statusTopic);
-      const ranges = ends
-        .filter(({ low, high }) => low < high)
-        .map(({ partition, low, high }) => ({ partition, from: low, to: high }));
-      await client.readRange(statusTopic, ranges, ({ records }) => {
-        for (const { key, value } of records) {
-          const snapshot = snapshotSchema.safeParse(value === null ? null : parseJson(String(value)));
-          if (snapshot.success) newest.set(String(key), snapshot.data);
-          else newest.delete(String(key));
-        }
-      });
-    } finally {
-      await admin.close();
-    }
-    return newest.values();
-  }
-}
-
-const envelopesSpec = (topic: string, partitions: number): TopicSpec => ({
-  topic,
-  partitions,
-  config: {
-    'cleanup.policy': 'delete',
-    'retention.ms': String(7 * 24 * 60 * 60 * 1000),
-    'max.message.bytes': String(1024 * 1024),
-  },
-});
-
-const statusSpec: TopicSpec = {
-  topic: statusTopic,
-  partitions: 1,
-  config: {
-    'cleanup.policy': 'compact',
-    'segment.ms': String(10 * 60 * 1000),
-    'segment.bytes': String(8 * 1024 * 1024),
-  },
-};
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
+    this.#corrected = [];
   }
 }
 

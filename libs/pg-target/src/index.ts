@@ -1,1 +1,17 @@
-export {};
+// Connections to a mirror's server: address, TLS, start-up, authentication, then raw bytes.
+export {
+  type ConnectTargetOptions,
+  connectTarget,
+  sessionParameters,
+  type TargetConnection,
+  type TargetHandlers,
+} from './connection.ts';
+export type { StartupParameter } from './start-up.ts';
+export { systemIdentifier } from './system-identifier.ts';
+export {
+  parseTargetUrl,
+  readTargetAddress,
+  type SslMode,
+  type TargetAddress,
+  type TargetSource,
+} from './target-address.ts';

@@ -1,1 +1,11 @@
-export {};
+// Replay core: pacing, policy, offset tracking, the lane state machine. Opens nothing.
+export * from './done-ledger.ts';
+export { Lane } from './lane.ts';
+export * from './lane-types.ts';
+export { queuedBytes } from './lane-work.ts';
+export * from './offset-tracker.ts';
+export * from './pacing.ts';
+export * from './policy.ts';
+export { exchangeStatements, textOfStatement } from './request-walk.ts';
+export * from './stage-one.ts';
+export { StatementTable } from './statement-table.ts';

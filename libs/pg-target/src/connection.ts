@@ -1,0 +1,221 @@
+// One connection to a mirror's server: logged in, marked, then raw bytes both ways.
+import type { Socket } from 'node:net';
+import { MirrorstreamError } from '@mirrorstream/domain';
+import { decodeBackend, FrameEvent, FrameSplitter } from '@mirrorstream/pg-wire';
+import { openSocket, unreachable } from './socket.ts';
+import {
+  encoded,
+  type SessionFacts,
+  StartUp,
+  type StartUpOptions,
+  type StartupParameter,
+  startupPacket,
+} from './start-up.ts';
+import type { TargetAddress } from './target-address.ts';
+
+export interface TargetHandlers {
+  /** Raw backend bytes after the first ReadyForQuery, as they come. The callee may keep the chunk. */
+  readonly onBytes: (chunk: Buffer) => void;
+  /** Once, unless this side closed it. Nothing comes after it. */
+  readonly onLost: (error: MirrorstreamError) => void;
+  /** What `write` accepted has gone out; only after a `write` that answered false. */
+  readonly onDrain?: () => void;
+}
+
+export interface ConnectTargetOptions {
+  readonly address: TargetAddress;
+  /** The captured session's, used where the address names none. */
+  readonly user: string;
+  readonly database: string;
+  /** The captured session's, without user and database. */
+  readonly startupParameters: readonly StartupParameter[];
+  /** Where the captured session gave none. */
+  readonly applicationName: string;
+  /** Value of the setting `mirrorstream.session`, by which the mirror's logs and triggers can tell. */
+  readonly sessionMark: string;
+  readonly connectTimeoutMs: number;
+}
+
+export interface TargetConnection extends SessionFacts {
+  /** False: the socket's buffer is full, wait for onDrain. The bytes are taken either way and must not change any more. */
+  write(bytes: Uint8Array): boolean;
+  /** Sends a CancelRequest for what this connection is doing; resolves when the server closed that socket, or on failure. */
+  cancel(): Promise<void>;
+  /** Terminate, then the end. */
+  close(): void;
+  /** At once, without a word to the server. */
+  destroy(): void;
+}
+
+const CLOSE_TIMEOUT_MS = 2_000;
+const CANCEL_TIMEOUT_MS = 5_000;
+const stage = 'target';
+/** Bytes of one start-up message; an ErrorResponse of a server in trouble can be long. */
+const MAX_STARTUP_FRAME_BYTES = 64 * 1024;
+/** Start-up parameters that are not for the mirror: replaced here, or of the protocol rather than the session. */
+const ownParameters: ReadonlySet<string> = new Set(['user', 'database', 'replication']);
+
+/** Errors: `targetUnreachable` (retryable), `authenticationFailed`, `targetRefused`. */
+export async function connectTarget(
+  options: ConnectTargetOptions,
+  handlers: TargetHandlers,
+): Promise<TargetConnection> {
+  const marked = await attempt(options, handlers, true);
+  if (!('refusedState' in marked)) return marked;
+  // The mark must never be what keeps a session out: poolers refuse `options`, extensions can reserve a prefix.
+  const unmarked = await attempt(options, handlers, false);
+  if ('refusedState' in unmarked) throw unmarked.error;
+  return unmarked;
+}
+
+interface Refused {
+  readonly refusedState: string;
+  readonly error: MirrorstreamError;
+}
+
+async function attempt(
+  options: ConnectTargetOptions,
+  handlers: TargetHandlers,
+  mark: boolean,
+): Promise<TargetConnection | Refused> {
+  const timeout = AbortSignal.timeout(options.connectTimeoutMs);
+  const socket = await openSocket(options.address, timeout);
+  const startUp: StartUpOptions = {
+    user: options.address.user ?? options.user,
+    database: options.address.database ?? options.database,
+    password: options.address.password,
+    parameters: sessionParameters(options, mark),
+  };
+  const abort = () => socket.destroy(new Error('connect timeout'));
+  timeout.addEventListener('abort', abort, { once: true });
+  try {
+    const outcome = await logIn(socket, startUp);
+    if ('refusedState' in outcome) return outcome;
+    return new EstablishedConnection(socket, options.address, outcome, handlers);
+  } finally {
+    timeout.removeEventListener('abort', abort);
+  }
+}
+
+/** The captured parameters, plus the marks. `options` of the session is kept and ours goes behind it. */
+export function sessionParameters(options: ConnectTargetOptions, mark: boolean): readonly StartupParameter[] {
+  const kept = options.startupParameters.filter(({ name }) => !ownParameters.has(name) && !name.startsWith('_pq_.'));
+  const named = kept.some(({ name, value }) => name === 'application_name' && value !== '');
+  const others = named ? kept : [...kept, { name: 'application_name', value: options.applicationName }];
+  if (!mark) return others;
+  const setting = `-c mirrorstream.session=${options.sessionMark.replace(/[\s\\]/g, (character) => `\\${character}`)}`;
+  const given = others.findLast(({ name }) => name === 'options');
+  const all = others.filter(({ name }) => name !== 'options');
+  return [...all, { name: 'options', value: given === undefined ? setting : `${given.value} ${setting}` }];
+}
+
+/** Runs the start-up conversation. Throws what trying without the mark cannot mend. */
+function logIn(socket: Socket, options: StartUpOptions): Promise<SessionFacts | Refused> {
+  const startUp = new StartUp(options);
+  const splitter = new FrameSplitter({ maxFrameBytes: MAX_STARTUP_FRAME_BYTES });
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void) => {
+      socket.pause();
+      socket.removeAllListeners('data');
+      socket.removeAllListeners('error');
+      socket.removeAllListeners('close');
+      // A late error of a socket that nobody listens to would end the process.
+      socket.on('error', () => {});
+      settle();
+    };
+    const fail = (error: unknown) =>
+      finish(() => {
+        socket.destroy();
+        reject(error);
+      });
+    socket.on('error', (error) => fail(unreachable(error)));
+    socket.on('close', () => fail(unreachable(new Error('closed during start-up'))));
+    socket.on('data', (chunk: Buffer) => {
+      splitter.feed(chunk);
+      for (let event = splitter.next(); event !== FrameEvent.needMore; event = splitter.next()) {
+        if (event !== FrameEvent.frame) return fail(outOfStep());
+        const message = decodeBackend(splitter.type, splitter.buffer, splitter.start, splitter.end);
+        if (message.kind === 'malformed') return fail(outOfStep());
+        if (message.kind === 'unknown') continue;
+        const step = startUp.step(message);
+        if (step.kind === 'send') socket.write(step.bytes);
+        else if (step.kind === 'ready') return finish(() => resolve(step.facts));
+        else if (step.kind === 'failed') {
+          if (step.error.code !== 'targetRefused' || step.sqlState === '3D000') return fail(step.error);
+          return finish(() => {
+            socket.destroy();
+            resolve({ refusedState: step.sqlState, error: step.error });
+          });
+        }
+      }
+    });
+    socket.write(startupPacket(options));
+  });
+}
+
+function outOfStep(): MirrorstreamError {
+  return new MirrorstreamError('protocolViolation', "the mirror's server does not speak PostgreSQL's protocol", {
+    stage,
+    hint: 'Do host and port lead to a PostgreSQL server?',
+  });
+}
+
+class EstablishedConnection implements TargetConnection {
+  readonly processId: number;
+  readonly secretKey: Uint8Array;
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly #socket: Socket;
+  readonly #address: TargetAddress;
+  #state: 'open' | 'closing' | 'gone' = 'open';
+
+  constructor(socket: Socket, address: TargetAddress, facts: SessionFacts, handlers: TargetHandlers) {
+    this.#socket = socket;
+    this.#address = address;
+    this.processId = facts.processId;
+    this.secretKey = facts.secretKey;
+    this.parameters = facts.parameters;
+    const lost = (cause: unknown) => {
+      const told = this.#state === 'open';
+      this.#state = 'gone';
+      socket.destroy();
+      if (told) handlers.onLost(unreachable(cause));
+    };
+    socket.removeAllListeners('error');
+    socket.on('error', lost);
+    socket.on('close', () => lost(new Error('closed by the server')));
+    socket.on('end', () => lost(new Error('closed by the server')));
+    socket.on('drain', () => this.#state === 'open' && handlers.onDrain?.());
+    socket.on('data', (chunk: Buffer) => this.#state === 'open' && handlers.onBytes(chunk));
+    socket.resume();
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#state === 'open' ? this.#socket.write(bytes) : true;
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#state !== 'open' || this.secretKey.length === 0) return;
+    const timeout = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
+    const socket = await openSocket(this.#address, timeout).catch(() => null);
+    if (socket === null) return;
+    await new Promise<void>((resolve) => {
+      socket.on('error', () => {});
+      socket.on('close', () => resolve());
+      timeout.addEventListener('abort', () => socket.destroy(), { once: true });
+      socket.resume();
+      socket.write(encoded({ kind: 'cancelRequest', processId: this.processId, secretKey: this.secretKey }));
+    });
+  }
+
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#socket.end(encoded({ kind: 'terminate' }));
+    setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS).unref();
+  }
+
+  destroy(): void {
+    this.#state = 'gone';
+    this.#socket.destroy();
+  }
+}

@@ -1,0 +1,20 @@
+// The frames that bring a session of the mirror to where an envelope expects it: settings in force and prepared statements.
+import type { SessionContext } from '@mirrorstream/envelope';
+import { encodeFrontend, WireWriter } from '@mirrorstream/pg-wire';
+
+/**
+ * `fresh`: a new connection has what start-up gave it and nothing else. `used`: the session has gone on without us, so what it had is
+ * taken back first. Each setting and each Parse is an exchange of its own: one that the mirror refuses must not undo the others.
+ * Null: nothing to send.
+ */
+export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null {
+  const writer = new WireWriter();
+  if (connection === 'used') encodeFrontend({ kind: 'query', query: 'RESET ALL' }, writer);
+  for (const { sql } of context.settings) encodeFrontend({ kind: 'query', query: sql }, writer);
+  for (const { name, parseFrame } of context.statements) {
+    if (connection === 'used') encodeFrontend({ kind: 'close', target: 'S', name }, writer);
+    writer.bytes(parseFrame);
+    encodeFrontend({ kind: 'sync' }, writer);
+  }
+  return writer.sizeBytes === 0 ? null : writer.take();
+}

@@ -1,0 +1,101 @@
+// What goes into a lane and what comes out: the contract between the state machine of one session and the shell that runs it.
+
+import type { outcomeReasons } from '@mirrorstream/domain';
+import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
+import type { Pacing } from './pacing.ts';
+import type { StatementComparison } from './stage-one.ts';
+
+export type FailedReason = (typeof outcomeReasons.failed)[number];
+
+/** Where an envelope lies in Kafka. */
+export interface RecordPlace {
+  /** Of the EnvelopeBatch. */
+  readonly offset: bigint;
+  /** Position in its records. */
+  readonly index: number;
+}
+
+export interface LaneOptions {
+  readonly sessionId: string;
+  readonly pacing: Pacing;
+  /** Of the mirror's answer to one exchange, kept in case it differs. */
+  readonly rawCapBytes: number;
+  /** A client that waited for a reply in mid-exchange waits at most this long here, where that reply may never come. */
+  readonly segmentWaitMs: number;
+  /** For the answer to what production never answered. */
+  readonly unansweredWaitMs: number;
+  /** For any answer; then the transaction failed. */
+  readonly exchangeTimeoutMs: number;
+  /** A session that says nothing for so long, outside a transaction, gives its connection back. */
+  readonly idleMs: number;
+}
+
+export type LaneInput =
+  | { readonly kind: 'envelope'; readonly place: RecordPlace; readonly envelope: Envelope; readonly sizeBytes: number }
+  | { readonly kind: 'sessionEnd'; readonly place: RecordPlace; readonly atUs: number; readonly sizeBytes: number }
+  /** Capture left something out of this session here. */
+  | { readonly kind: 'gap' }
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'connectFailed'; readonly reason: 'targetUnreachable' | 'authenticationFailed' }
+  | { readonly kind: 'bytes'; readonly chunk: Uint8Array }
+  | { readonly kind: 'lost' }
+  /** The socket takes no more, or takes more again. */
+  | { readonly kind: 'blocked' }
+  | { readonly kind: 'drained' }
+  /** Results cannot be published: begin nothing new until told so. */
+  | { readonly kind: 'hold'; readonly on: boolean }
+  | { readonly kind: 'timer' }
+  /** Somebody else needs the connection: give it back if the session is idle. */
+  | { readonly kind: 'evict' }
+  /** Finish the transaction under way, begin none. */
+  | { readonly kind: 'drain' }
+  /** The partition belongs to somebody else: publish nothing more, end after the exchange under way. */
+  | { readonly kind: 'abandon' };
+
+/** The fields of a Result that a lane knows. */
+export interface LaneResult {
+  readonly ref: {
+    readonly offset: bigint;
+    readonly index: number;
+    readonly sessionId: string;
+    readonly sessionSeq: bigint;
+    readonly part: number;
+    readonly lastPart: boolean;
+  };
+  readonly outcome: 'replayed' | 'failed';
+  readonly reason: FailedReason | '';
+  readonly capturedAtUs: bigint;
+  readonly scheduledAtUs: bigint;
+  readonly sentAtUs: bigint;
+  readonly doneAtUs: bigint;
+  readonly statements: readonly StatementComparison[];
+  readonly capturedOutcome: TransactionOutcome;
+  readonly replayedOutcome: TransactionOutcome;
+  readonly transactions: number;
+  readonly sessionEnd: boolean;
+}
+
+export type LaneEffect =
+  | { readonly kind: 'connect'; readonly context: SessionContext }
+  | { readonly kind: 'send'; readonly bytes: Uint8Array }
+  | { readonly kind: 'close'; readonly how: 'terminate' | 'destroy' }
+  | {
+      readonly kind: 'result';
+      readonly result: LaneResult;
+      /** Offsets of which one unit each is resolved when this result is acknowledged. */
+      readonly resolves: readonly bigint[];
+      /** The first part of a transaction that goes on: done, but it must be delivered again should this process die. */
+      readonly holds: bigint | null;
+      readonly releasedBytes: number;
+    }
+  /** Seen before: resolved without a result. */
+  | {
+      readonly kind: 'duplicate';
+      readonly offset: bigint;
+      readonly transactions: number;
+      readonly releasedBytes: number;
+    }
+  /** Step with `timer` then; replaces the wish before. Infinity: never. */
+  | { readonly kind: 'wakeAt'; readonly atUs: number }
+  /** Nothing more will come out: forget the lane. */
+  | { readonly kind: 'ended' };

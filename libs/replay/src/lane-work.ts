@@ -1,0 +1,98 @@
+// An envelope part as a lane works it off: its exchanges cut where the client waited, with the moments production sent them.
+import type { Envelope, Exchange } from '@mirrorstream/envelope';
+import type { FailedReason, RecordPlace } from './lane-types.ts';
+import type { StatementComparison } from './stage-one.ts';
+
+/** Bytes [from, to) of a request that went out together. */
+export interface Chunk {
+  readonly from: number;
+  readonly to: number;
+  /** Wall clock at which production's client began to send it. */
+  readonly capturedAtUs: number;
+}
+
+/** One Exchange record: a whole exchange, or a piece of one that goes on in the next part. */
+export interface Piece {
+  readonly exchange: Exchange;
+  readonly chunks: readonly Chunk[];
+  /** The client waited for a reply after the last byte of this piece. */
+  readonly waitsAtEnd: boolean;
+  /** On capture's monotonic clock. */
+  readonly sentMonoUs: number;
+  /** 0: production never answered. */
+  readonly doneMonoUs: number;
+}
+
+export interface PartWork {
+  readonly kind: 'part';
+  readonly place: RecordPlace;
+  readonly envelope: Envelope;
+  readonly seq: number;
+  readonly pieces: readonly Piece[];
+  readonly sizeBytes: number;
+  /** It will not be played, or was not to its end. */
+  failed: FailedReason | null;
+  /** Pieces that are answered, or sent if they go on elsewhere. */
+  finishedPieces: number;
+  scheduledAtUs: number;
+  sentAtUs: number;
+  doneAtUs: number;
+  readonly statements: StatementComparison[];
+}
+
+export interface EndWork {
+  readonly kind: 'sessionEnd';
+  readonly place: RecordPlace;
+  readonly atUs: number;
+  readonly sizeBytes: number;
+}
+
+export type Work = PartWork | EndWork;
+
+export function partWork(place: RecordPlace, envelope: Envelope, sizeBytes: number): PartWork {
+  return {
+    kind: 'part',
+    place,
+    envelope,
+    seq: Number(envelope.sessionSeq),
+    pieces: envelope.exchanges.map((exchange) => pieceOf(envelope, exchange)),
+    sizeBytes,
+    failed: null,
+    finishedPieces: 0,
+    scheduledAtUs: 0,
+    sentAtUs: 0,
+    doneAtUs: 0,
+    statements: [],
+  };
+}
+
+function pieceOf(envelope: Envelope, exchange: Exchange): Piece {
+  const startedAtUs = Number(envelope.startedAtUs);
+  const startedMonoUs = Number(envelope.startedMonoUs);
+  const sizeBytes = exchange.request.length;
+  const chunks: Chunk[] = [];
+  let from = 0;
+  let sentUs = Number(exchange.sentUs);
+  for (const segment of exchange.segments) {
+    const to = Math.min(Math.max(segment.end, from), sizeBytes);
+    if (to > from) chunks.push({ from, to, capturedAtUs: startedAtUs + sentUs });
+    from = to;
+    sentUs = Number(segment.sentUs);
+  }
+  const waitsAtEnd = from === sizeBytes && exchange.segments.length > 0;
+  if (from < sizeBytes || chunks.length === 0) chunks.push({ from, to: sizeBytes, capturedAtUs: startedAtUs + sentUs });
+  return {
+    exchange,
+    chunks,
+    waitsAtEnd,
+    sentMonoUs: startedMonoUs + Number(exchange.sentUs),
+    doneMonoUs: exchange.doneUs === 0n ? 0 : startedMonoUs + Number(exchange.doneUs),
+  };
+}
+
+/** What an envelope weighs in a queue: its bytes and something for the objects around them. */
+export function queuedBytes(envelope: Envelope): number {
+  let sizeBytes = 512;
+  for (const { request, answer } of envelope.exchanges) sizeBytes += 256 + request.length + (answer?.raw.length ?? 0);
+  return sizeBytes;
+}

@@ -1,0 +1,102 @@
+// Stage one of comparing: is what the mirror answered to an exchange equal to what production answered, statement by statement?
+import type { NotComparedReason } from '@mirrorstream/domain';
+import { StatementEnd } from '@mirrorstream/envelope';
+import { type ObservationFields, withoutAnswer } from './observed.ts';
+
+/** The fields of a StatementResult. */
+export interface StatementComparison {
+  readonly exchange: number;
+  readonly statement: number;
+  readonly sql: string;
+  readonly equal: boolean;
+  readonly captured: ObservationFields;
+  readonly replayed: ObservationFields;
+  readonly capturedRaw: Uint8Array;
+  readonly replayedRaw: Uint8Array;
+  readonly rawTruncated: boolean;
+  readonly notCompared: NotComparedReason | '';
+}
+
+export interface ExchangeAnswers {
+  /** Exchange.index. */
+  readonly exchange: number;
+  readonly captured: readonly ObservationFields[];
+  /** Production never finished answering. */
+  readonly capturedUnanswered: boolean;
+  readonly replayed: readonly ObservationFields[];
+  /** Of each statement. */
+  readonly sql: (statement: number) => string;
+  /** Capture missed something earlier in the session: a difference proves nothing. */
+  readonly afterGap: boolean;
+  /** Asked only when there is a difference. */
+  readonly raws: () => KeptRaws;
+}
+
+/** Backend frames of the whole exchange, from both sides. */
+export interface KeptRaws {
+  readonly captured: Uint8Array;
+  readonly replayed: Uint8Array;
+  /** One of them was cut at the cap, or never kept. */
+  readonly truncated: boolean;
+}
+
+const none = new Uint8Array(0);
+
+/** One comparison per statement that either side answered. The first difference carries both kept answers of the whole exchange. */
+export function compareExchange(answers: ExchangeAnswers): readonly StatementComparison[] {
+  const count = Math.max(answers.captured.length, answers.replayed.length);
+  const compared: StatementComparison[] = [];
+  let kept = false;
+  for (let statement = 0; statement < count; statement++) {
+    const captured = answers.captured[statement] ?? missing(answers.captured, answers.capturedUnanswered);
+    const replayed = answers.replayed[statement] ?? missing(answers.replayed, false);
+    const outcome = judge(captured, replayed, answers.afterGap);
+    const raws: KeptRaws | null = outcome === 'different' && !kept ? answers.raws() : null;
+    kept ||= raws !== null;
+    compared.push({
+      exchange: answers.exchange,
+      statement,
+      sql: answers.sql(statement),
+      equal: outcome === 'equal',
+      captured,
+      replayed,
+      capturedRaw: raws?.captured ?? none,
+      replayedRaw: raws?.replayed ?? none,
+      rawTruncated: raws?.truncated ?? false,
+      notCompared: outcome === 'equal' || outcome === 'different' ? '' : outcome,
+    });
+  }
+  return compared;
+}
+
+/** A side that has fewer answers than the other discarded the rest after an error, or broke off. */
+function missing(given: readonly ObservationFields[], unanswered: boolean): ObservationFields {
+  const afterError = given.at(-1)?.end;
+  const skipped = !unanswered && (afterError === StatementEnd.ERROR || afterError === StatementEnd.SKIPPED);
+  return withoutAnswer(skipped ? StatementEnd.SKIPPED : StatementEnd.UNANSWERED);
+}
+
+/** `different` is for the comparer to name. */
+export function judge(
+  captured: ObservationFields,
+  replayed: ObservationFields,
+  afterGap: boolean,
+): 'equal' | 'different' | NotComparedReason {
+  if (captured.end === StatementEnd.UNANSWERED || replayed.end === StatementEnd.UNANSWERED) return 'unanswered';
+  if (captured.end === StatementEnd.SKIPPED && replayed.end === StatementEnd.SKIPPED) return 'skipped';
+  const alike =
+    captured.end === replayed.end &&
+    captured.commandTag === replayed.commandTag &&
+    captured.sqlState === replayed.sqlState &&
+    captured.severity === replayed.severity &&
+    captured.rows === replayed.rows &&
+    captured.columnCount === replayed.columnCount;
+  if (!alike) return afterGap ? 'afterGap' : 'different';
+  if (captured.digested && replayed.digested) {
+    const same = captured.orderedDigest === replayed.orderedDigest && captured.columnsDigest === replayed.columnsDigest;
+    if (same) return 'equal';
+    return afterGap ? 'afterGap' : 'different';
+  }
+  // Nothing was hashed on one side. Where there was nothing to hash, tag and SQLSTATE say it all.
+  return captured.rows === 0n && captured.columnCount === 0 ? 'equal' : 'notStored';
+}

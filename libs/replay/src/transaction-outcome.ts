@@ -1,0 +1,32 @@
+// How a transaction ended, from what its statements answered: the tags and the last status decide, not the SQL text.
+import { StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
+import type { ObservationFields } from './observed.ts';
+
+/** Collects the answers of a transaction's exchanges, in order. */
+export class OutcomeTally {
+  #failed = false;
+  #lastTag = '';
+  #unanswered = false;
+
+  reset(): void {
+    this.#failed = false;
+    this.#lastTag = '';
+    this.#unanswered = false;
+  }
+
+  /** `answered`: the exchange ended in ReadyForQuery. */
+  add(observations: readonly ObservationFields[], answered: boolean): void {
+    for (const { end, commandTag } of observations) {
+      if (end === StatementEnd.ERROR) this.#failed = true;
+      if (end === StatementEnd.COMPLETE) this.#lastTag = commandTag;
+      if (end === StatementEnd.ERROR) this.#lastTag = '';
+    }
+    if (!answered) this.#unanswered = true;
+  }
+
+  outcome(): TransactionOutcome {
+    if (this.#unanswered) return TransactionOutcome.UNKNOWN;
+    if (this.#failed && this.#lastTag !== 'COMMIT') return TransactionOutcome.FAILED;
+    return this.#lastTag === 'ROLLBACK' ? TransactionOutcome.ROLLED_BACK : TransactionOutcome.COMMITTED;
+  }
+}

@@ -27,16 +27,9 @@ import type { ComparerConfig } from './config.ts';
 import { ExemplarQuota } from './exemplar-quota.ts';
 import { Judge } from './judge.ts';
 import { PartitionLedger } from './ledger.ts';
+import { comparerMetrics, type Work } from './metrics.ts';
 import { PartitionLane } from './partition-lane.ts';
 import { RecordProcessor } from './record-processor.ts';
-
-/** What this process has done since it started: for its log. The lasting counts are the ledgers'. */
-interface Work {
-  records: number;
-  results: number;
-  undecodable: number;
-  verdictsLost: number;
-}
 
 interface Offered {
   readonly lane: PartitionLane;
@@ -93,6 +86,8 @@ export class Comparer implements RunningService {
       { ...config, resultsTopic: this.topic, deadLetterPartitions },
       new Judge(parts.sql, quota, config.judge),
     );
+    const sources = { work: this.work, batcher: this.batcher, lanes: () => this.lanes.values() };
+    for (const metric of comparerMetrics(sources)) kit.metrics.register(metric);
   }
 
   /** Joins the group; resolves when the first partitions are assigned and their checkpoints read. */
@@ -118,8 +113,8 @@ export class Comparer implements RunningService {
     this.stopping = true;
     if (this.timer !== null) clearInterval(this.timer);
     this.consumer?.pause(this.partitions.map((partition) => this.at(partition)));
-    await this.settleAll(until);
-    await this.consumer?.stop();
+    await this.settleAll(until - deadlineMs * CLOSING_SHARE);
+    await beforeDeadline(this.consumer?.stop() ?? Promise.resolve(), until);
     await this.batcher.close(Math.max(0, until - Date.now()));
     await this.parts.checkpointProducer.close();
     await this.parts.verdictProducer.close();
@@ -307,6 +302,8 @@ export class Comparer implements RunningService {
   }
 }
 
+/** Of the time to stop: kept for leaving the group and closing connections. */
+const CLOSING_SHARE = 0.3;
 /** How often stop() looks whether all is published. */
 const SETTLE_EVERY_MS = 5;
 

@@ -73,6 +73,11 @@ export class PartitionLedger {
     this.notCompared[statement.notCompared] = (this.notCompared[statement.notCompared] ?? 0) + 1;
   }
 
+  /** The counts so far, to be looked at. */
+  get counts(): Pick<ComparerSnapshot, 'outcomes' | 'statements' | 'duplicates'> {
+    return { outcomes: this.outcomes, statements: this.statements, duplicates: this.duplicates };
+  }
+
   /** A copy of everything: what stands in it is the result of the records before `nextOffset` and of no others. */
   snapshot(atMs: number): ComparerSnapshot {
     return {

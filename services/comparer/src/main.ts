@@ -11,7 +11,7 @@ export function main(argv: readonly string[]): Promise<number> {
   return runService(
     {
       name: 'comparer',
-      summary: "Compares what a mirror answered with what production answered, and keeps the mirror's counts.",
+      summary: "compares what a mirror answered with what production answered, and keeps the mirror's counts",
       flags: comparerFlags,
       parse: parseComparerConfig,
       start,

@@ -5,6 +5,7 @@ import { comparerSnapshotSchema } from '@mirrorstream/domain';
 import { decodeVerdictBatch, ResultOutcome, type VerdictBatch } from '@mirrorstream/envelope';
 import type { IncomingRecord } from '@mirrorstream/kafka';
 import { createSqlAnalyzer, type SqlAnalyzer } from '@mirrorstream/sql';
+import { seededRandom } from '@mirrorstream/testkit';
 import { ExemplarQuota } from './exemplar-quota.ts';
 import { Judge } from './judge.ts';
 import { PartitionLedger } from './ledger.ts';
@@ -215,13 +216,26 @@ describe('record processor', () => {
   });
 
   it('goes on from any checkpoint to the same counts', () => {
-    const stream = Array.from({ length: 60 }, (_, i) =>
-      batchOf([
-        replayed(`s${i % 4}`, Math.floor(i / 4) + 1, [statements.match, statements.rowCount]),
-        ...(i % 7 === 0 ? [replayed(`s${i % 4}`, Math.floor(i / 4) + 1, [statements.match])] : []),
-        ...(i % 11 === 10 ? [sessionEnd(`s${i % 4}`)] : []),
-      ]),
-    );
+    const random = seededRandom(60);
+    const seqs = [0, 0, 0, 0];
+    let last: ResultInit[] = [];
+    const stream = Array.from({ length: 60 }, () => {
+      const session = random.integer(0, 3);
+      const seq = (seqs[session] ?? 0) + 1;
+      seqs[session] = seq;
+      const parts = random.integer(1, 3);
+      const results = Array.from({ length: parts }, (_, part) =>
+        replayed(`s${session}`, seq, [random.pick(Object.values(statements))], { part, lastPart: part === parts - 1 }),
+      );
+      const value = batchOf([
+        ...(random.integer(0, 2) === 0 ? last : []),
+        ...results.slice(0, random.integer(0, parts)),
+        ...results,
+        ...(random.integer(0, 9) === 0 ? [sessionEnd(`s${session}`)] : []),
+      ]);
+      last = results;
+      return value;
+    });
     const { ledger: whole, feed } = setUp();
     for (const value of stream) feed(value);
     for (let cut = 0; cut <= stream.length; cut += 5) {

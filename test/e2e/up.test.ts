@@ -1,0 +1,274 @@
+// `mirrorstream up` from the outside: what it prints, how it ends, and that nothing is left.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { accountingProblems, divergenceClasses, type Status, statusSchema } from '@mirrorstream/domain';
+import { createDatabase, execute, sharedKafka, sharedPostgres, uniqueName, waitFor } from '@mirrorstream/testkit';
+import pg from 'pg';
+import { Command, type Ended, run, untilReady } from './up-process.ts';
+
+const stackTimeoutMs = 240_000;
+
+async function scratch(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'mirrorstream-e2e-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Started for one test, ended with it. */
+function start(
+  t: TestContext,
+  args: readonly string[],
+  folder: string,
+  env?: Readonly<Record<string, string>>,
+): Command {
+  const command = new Command(args, folder, env);
+  t.after(() => command.clear());
+  return command;
+}
+
+/** The one object on stdout; it must be valid, drained and add up. */
+function drainedStatus({ code, stdout, stderr }: Ended): Status {
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout.trimEnd().split('\n').length, 1, 'exactly one line on stdout');
+  const status = statusSchema.parse(JSON.parse(stdout));
+  assert.deepEqual(accountingProblems(status, { drained: true }), []);
+  return status;
+}
+
+async function statusOf(dataDir: string, folder: string): Promise<Status> {
+  const { code, stdout, stderr } = await run(['status', '--json', '--data-dir', dataDir], folder);
+  assert.equal(code, 0, stderr);
+  const status = statusSchema.parse(JSON.parse(stdout));
+  assert.deepEqual(accountingProblems(status, { drained: false }), []);
+  return status;
+}
+
+/** Waits until both mirrors have resolved something of what runs now. */
+function untilTraffic(dataDir: string, folder: string): Promise<Status> {
+  return waitFor(
+    async () => {
+      const status = await statusOf(dataDir, folder);
+      return Object.values(status.mirrors).every((mirror) => mirror.transactions.replayed > 0) ? status : undefined;
+    },
+    { what: 'transactions to be replayed', deadlineMs: 60_000, everyMs: 200 },
+  );
+}
+
+const divergences = (mirror: Status['mirrors'][string] | undefined): Record<string, number> =>
+  Object.fromEntries(divergenceClasses.map((name) => [name, mirror?.statements[name] ?? -1]));
+
+test('a timed run of the demo ends with an exact account, every plant found and a clean control', {
+  timeout: stackTimeoutMs,
+}, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const up = start(t, ['up', '--for', '8s', '--json', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  await untilReady(up, dataDir);
+
+  const during = await untilTraffic(dataDir, folder);
+  assert.ok(during.source.transactions > 0);
+  const second = await run(['up', '--data-dir', dataDir], folder);
+  assert.equal(second.code, 2);
+  assert.match(second.stderr, /a stack is running on .* already/);
+
+  const status = drainedStatus(await up.ended);
+  assert.ok(status.source.transactions > 100, `only ${status.source.transactions} transactions`);
+  assert.deepEqual(status.source.dropped, { transactions: 0, bytes: 0 });
+  const { candidate, control } = status.mirrors;
+  assert.ok((control?.statements.match ?? 0) > 100);
+  assert.deepEqual(divergences(control), Object.fromEntries(divergenceClasses.map((name) => [name, 0])));
+  assert.equal(control?.transactions.replayed, status.source.transactions);
+  const found = divergences(candidate);
+  for (const planted of ['errorNew', 'rowCount', 'value', 'orderOnly', 'columns'])
+    assert.ok((found[planted] ?? 0) > 0, planted);
+  assert.deepEqual([found['commandTag'], found['errorGone'], found['errorChanged']], [0, 0, 0]);
+  await up.noneLeft();
+  assert.equal(existsSync(join(dataDir, 'run.json')), false);
+});
+
+test('after SIGKILL nothing is left running, and the next run on the same data is exact again', {
+  timeout: stackTimeoutMs,
+}, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const first = start(t, ['up', '--json', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  await untilReady(first, dataDir);
+  const before = await untilTraffic(dataDir, folder);
+  assert.ok(first.left().length > 0);
+  first.child.kill('SIGKILL');
+  // At once, while the killed run's servers are still ending: it has to wait for them.
+  const next = start(t, ['up', '--for', '4s', '--json', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  await first.noneLeft();
+  const status = drainedStatus(await next.ended);
+  assert.ok(status.source.transactions > before.source.transactions);
+  await next.noneLeft();
+});
+
+test('Ctrl-C ends everything in order, and a second run shows it all in words', {
+  timeout: stackTimeoutMs,
+}, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const up = start(t, ['up', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  await untilReady(up, dataDir);
+  await untilTraffic(dataDir, folder);
+  const words = await run(['status', '--data-dir', dataDir], folder);
+  assert.equal(words.code, 0, words.stderr);
+  assert.match(words.stdout, /captured = .* replayed/);
+  const atMs = performance.now();
+  up.child.kill('SIGINT');
+  const { code, stdout, stderr } = await up.ended;
+  assert.equal(code, 0, stderr);
+  assert.ok(performance.now() - atMs < 20_000, 'stopped within its bound');
+  assert.match(stdout, /candidate PostgreSQL 18/);
+  assert.match(stdout, /captured = /);
+  await up.noneLeft();
+});
+
+test('Ctrl-C while everything is still starting leaves nothing', { timeout: stackTimeoutMs }, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const up = start(t, ['up', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  await waitFor(() => up.left().length > 0, { what: 'the first process to start', deadlineMs: 60_000, everyMs: 5 });
+  up.child.kill('SIGINT');
+  const { code, stderr } = await up.ended;
+  assert.equal(code, 0, stderr);
+  await up.noneLeft();
+  assert.equal(existsSync(join(dataDir, 'run.json')), false);
+});
+
+test('a part that is killed ends the run with its name and exit code 3', { timeout: stackTimeoutMs }, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const up = start(t, ['up', '--json', '--listen', '127.0.0.1:0', '--data-dir', dataDir], folder);
+  const { processes } = await untilReady(up, dataDir);
+  const victim = processes.find((one) => one.name === 'replayer candidate');
+  assert.ok(victim, JSON.stringify(processes));
+  process.kill(victim.pid, 'SIGKILL');
+  const { code, stderr } = await up.ended;
+  assert.equal(code, 3);
+  assert.match(stderr, /replayer candidate ended by SIGKILL/);
+  await up.noneLeft();
+});
+
+test('own databases: what the application does is replayed on the mirror, and a difference is found', {
+  timeout: stackTimeoutMs,
+}, async (t) => {
+  const folder = await scratch(t);
+  const dataDir = join(folder, 'data');
+  const [kafka, source, mirror] = await Promise.all([
+    sharedKafka(),
+    sharedPostgres('source'),
+    sharedPostgres('candidate'),
+  ]);
+  const [sourceDatabase, mirrorDatabase] = await Promise.all([createDatabase(source, t), createDatabase(mirror, t)]);
+  const table = 'CREATE TABLE items (id int PRIMARY KEY, price int)';
+  await execute(sourceDatabase.url, table, 'INSERT INTO items VALUES (1, 10), (2, 20)');
+  await execute(mirrorDatabase.url, table, 'INSERT INTO items VALUES (1, 10), (2, 21)');
+  const name = uniqueName('shop').replaceAll('_', '-');
+  const config = join(folder, 'mirrorstream.yaml');
+  await writeFile(
+    config,
+    `source: {name: ${name}, url: "${sourceDatabase.url}"}
+environment: ${name}
+kafka: {brokers: ["${kafka.bootstrap}"]}
+partitions: 2
+mirrors:
+  upgrade: {urlEnv: MIRROR_URL, pacing: asap}
+`,
+  );
+  const args = [
+    'up',
+    '-f',
+    config,
+    '--workload',
+    'none',
+    '--json',
+    '--listen',
+    '127.0.0.1:0',
+    '--data-dir',
+    dataDir,
+    '--for',
+    '6s',
+  ];
+  const up = start(t, args, folder, { MIRROR_URL: mirrorDatabase.url });
+  const { addresses } = await untilReady(up, dataDir);
+  assert.equal(
+    (await readFile(join(dataDir, 'run.json'), 'utf8')).includes(mirrorDatabase.url),
+    false,
+    'no URL in run.json',
+  );
+
+  const through = new URL(sourceDatabase.url);
+  through.host = addresses['proxy'] ?? '';
+  const client = new pg.Client({ connectionString: through.href });
+  await client.connect();
+  await client.query('INSERT INTO items VALUES (3, 30)');
+  const { rows } = await client.query<{ price: number }>('SELECT price FROM items WHERE id = $1', [2]);
+  assert.equal(rows[0]?.price, 20);
+  await client.end();
+
+  const status = drainedStatus(await up.ended);
+  assert.equal(status.source.name, name);
+  const { transactions, statements } = status.mirrors['upgrade'] ?? assert.fail('no mirror');
+  assert.deepEqual([transactions.captured, transactions.replayed], [2, 2]);
+  assert.deepEqual([statements.match, statements.value], [1, 1]);
+  const replayed = new pg.Client({ connectionString: mirrorDatabase.url });
+  await replayed.connect();
+  assert.equal((await replayed.query('SELECT price FROM items WHERE id = 3')).rowCount, 1);
+  await replayed.end();
+  await up.noneLeft();
+});
+
+test('what cannot be run is refused with exit code 2 before anything is started', async (t) => {
+  const folder = await scratch(t);
+  const foreign = join(folder, 'foreign');
+  await mkdir(foreign);
+  await writeFile(join(foreign, 'thesis.doc'), 'mine');
+  const refused: readonly (readonly [args: readonly string[], says: RegExp])[] = [
+    [['up', '--sorce', 'x'], /unknown flag --sorce\n.*Did you mean --source/],
+    [['up', '--for', 'soon'], /--for is not a duration/],
+    [['up', '--mirror', 'a=postgres://b'], /without a source/],
+    [['up', '--source', 'postgres://a', '--mirror', 'b=postgres://a'], /is the source itself/],
+    [['up', '--fresh', '--data-dir', foreign], /holds files that are not mirrorstream's/],
+    [['up', '-f', join(folder, 'missing.yaml')], /cannot read .*missing\.yaml/],
+    [['statsu'], /Did you mean status/],
+    [['status', '--data-dir', folder], /no stack is running/],
+    [['replayer', '--mirorr', 'x'], /mirorr/],
+  ];
+  for (const [args, says] of refused) {
+    const { code, stdout, stderr } = await run(args, folder);
+    assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
+    assert.equal(stdout, '');
+    assert.match(stderr, says);
+  }
+  assert.equal(await readFile(join(foreign, 'thesis.doc'), 'utf8'), 'mine');
+});
+
+test('status says with exit code 3 that Kafka does not answer', async (t) => {
+  const folder = await scratch(t);
+  const { code, stderr } = await run(['status', '--brokers', '127.0.0.1:1'], folder);
+  assert.equal(code, 3);
+  assert.match(stderr, /Kafka on 127\.0\.0\.1:1 does not answer/);
+});
+
+test('help and version are told on stdout with exit code 0', async (t) => {
+  const folder = await scratch(t);
+  for (const args of [
+    ['help'],
+    ['--help'],
+    ['up', '--help'],
+    ['help', 'status'],
+    ['capture-proxy', '--help'],
+    ['comparer', '--help'],
+  ]) {
+    const { code, stdout, stderr } = await run(args, folder);
+    assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
+    assert.match(stdout, /Usage/i, args.join(' '));
+  }
+  assert.match((await run(['--version'], folder)).stdout, /^mirrorstream \d+\.\d+\.\d+\n$/);
+});

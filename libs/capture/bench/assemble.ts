@@ -15,7 +15,6 @@ const encoder = new BatchEncoder({
   worker: 0,
   partition: 0,
 });
-let batches = 0;
 let batchBytes = 0;
 const sequencer = createSequencer();
 
@@ -29,7 +28,6 @@ function session(index: number): SessionCapture {
     emit: (draft) => {
       encoder.add(draft);
       if (encoder.sizeBytes < BATCH_BYTES) return;
-      batches += 1;
       batchBytes += encoder.take().length;
       encoder.reset();
     },

@@ -147,6 +147,8 @@ export interface PlayOptions {
   readonly limits?: Partial<CaptureLimits>;
   /** Leaves the connection open. */
   readonly open?: boolean;
+  /** Called after every chunk. */
+  readonly watch?: (session: SessionCapture) => void;
 }
 
 /** Steps are 100 µs apart; step 0 is at 1000 µs. Wall clock: monotonic plus 5 s. */
@@ -173,7 +175,7 @@ export function play(steps: readonly Step[], options: PlayOptions = {}): Played 
       const [direction, ...messages] = step;
       const all = bytesOf(direction, messages);
       if (direction === 'F') sent.push(all);
-      feed(session, direction, all, options.chunking?.(all.length, index) ?? [all.length], monoUs);
+      feed(session, direction, all, options.chunking?.(all.length, index) ?? [all.length], monoUs, options.watch);
     }
     monoUs += 100;
   });
@@ -188,6 +190,7 @@ function feed(
   all: Uint8Array,
   ends: readonly number[],
   monoUs: number,
+  watch?: (session: SessionCapture) => void,
 ): void {
   let at = 0;
   for (const end of ends) {
@@ -195,6 +198,7 @@ function feed(
     if (direction === 'F') session.clientChunk(chunk, 2, 2 + end - at, monoUs);
     else session.serverChunk(chunk, 2, 2 + end - at, monoUs);
     chunk.fill(0xee);
+    watch?.(session);
     at = end;
   }
 }

@@ -8,7 +8,7 @@ type Main = (argv: readonly string[]) => Promise<number>;
 
 /** The command is the composition root: nothing imports a service, this loads it by path. */
 const commands: Readonly<Record<string, () => Promise<Main>>> = {
-  up: async () => endingProcess((await import('./up/up.ts')).up),
+  up: async () => endingProcess((await import('./up/command.ts')).up),
   status: async () => endingProcess((await import('./status/status.ts')).status),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: () => serviceMain('replayer'),

@@ -1,4 +1,4 @@
-// `mirrorstream up`: runs a whole stack, shows it, and ends it in order.
+// Runs a whole stack, shows it, and ends it in order.
 import {
   accountingProblems,
   exitCodeOf,
@@ -7,33 +7,23 @@ import {
   type Status,
   statusSchema,
 } from '@mirrorstream/domain';
-import { dataDirLayout, defaultDataDir, openDataDir, waitUntil, wipeDataDir } from '@mirrorstream/local';
-import { helpText, parseCommandLine } from '../command-line.ts';
-import { readConfigFile } from '../config-file.ts';
+import { dataDirLayout, openDataDir, waitUntil, wipeDataDir } from '@mirrorstream/local';
 import { formatDuration } from '../duration.ts';
 import { printError } from '../print-error.ts';
 import type { Phase, ViewModel } from '../view/model.ts';
 import { renderSummary } from '../view/render.ts';
 import { reportLine } from '../view/report-line.ts';
 import { openScreen, type Screen, wantsColour } from '../view/screen.ts';
-import { upCommand } from './flags.ts';
 import { Interrupted, InterruptionWatch } from './interruption.ts';
 import { awaitEarlierRun, RunClaim } from './run-file.ts';
 import { Stack } from './stack.ts';
-import { planStack, type StackPlan } from './stack-plan.ts';
+import type { StackPlan } from './stack-plan.ts';
 import { Steps } from './steps.ts';
 
 const limits = { drainProxyMs: 30_000, drainMs: 60_000, reportEveryMs: 5000 };
 
-export async function up(argv: readonly string[]): Promise<number> {
-  const flags = parseCommandLine(upCommand, argv);
-  if (flags.has('help')) {
-    process.stdout.write(helpText(upCommand));
-    return exitCodes.ok;
-  }
-  const fileName = flags.last('file');
-  const file = fileName === undefined ? null : await readConfigFile(fileName);
-  const plan = planStack(flags, file, { env: process.env, defaultDataDir });
+/** Resolves with the exit code when all of it has ended. */
+export async function runStack(plan: StackPlan): Promise<number> {
   const watch = new InterruptionWatch((code) => process.exit(code));
   try {
     if (plan.fresh) {

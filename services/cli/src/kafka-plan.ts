@@ -73,7 +73,7 @@ function planSasl(command: CommandSpec, flags: GivenFlags, config: ConfigFile['k
 /** The same access as flags of a service. */
 export function kafkaArguments({ brokers, tls, sasl }: KafkaAccess): string[] {
   const flags: [string, string | undefined][] = [
-    ['brokers', brokers.join(',')],
+    ...brokers.map((broker): [string, string] => ['brokers', broker]),
     ['kafka-tls-ca', tls?.caFile],
     ['kafka-tls-cert', tls?.certFile],
     ['kafka-tls-key', tls?.keyFile],
@@ -83,7 +83,8 @@ export function kafkaArguments({ brokers, tls, sasl }: KafkaAccess): string[] {
     ['kafka-sasl-password-env', sasl?.passwordEnv],
     ['kafka-sasl-password-file', sasl?.passwordFile],
   ];
-  return flags.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  const values = flags.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  return tls === undefined ? values : ['--kafka-tls', ...values];
 }
 
 function withoutUndefined<T extends object>(value: T | undefined): T | undefined {

@@ -162,14 +162,14 @@ test('an answer above the cap keeps digests of every statement instead of bytes,
   assert.equal(over.raw.length, 0);
   assert.deepEqual(over, digest);
   assert.deepEqual(
-    over.observations.map((it) => [it.end, it.rows, it.columnCount, it.digested]),
+    over.observations.map((it) => [it.end, it.rows, it.columnCount]),
     [
-      [StatementEnd.COMPLETE, 1, 1, true],
-      [StatementEnd.COMPLETE, 400, 2, true],
-      [StatementEnd.ERROR, 0, 0, true],
-    ].map((expected, i) => [...expected.slice(0, 3), digest.observations[i]?.digested]),
+      [StatementEnd.COMPLETE, 1, 1],
+      [StatementEnd.COMPLETE, 400, 2],
+      [StatementEnd.ERROR, 0, 0],
+    ],
   );
-  assert.equal(over.observations[0]?.digested, true);
+  assert.ok(over.observations.slice(0, 2).every((it) => it.digested && it.orderedLo !== 0));
   const none = answerOf({ answers: 'none' });
   assert.equal(none.storage, AnswerStorage.NONE);
   assert.ok(none.observations.every((it) => !it.digested));

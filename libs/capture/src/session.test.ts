@@ -3,17 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chunking, greeting, play, requestsOf, transactionsOf } from './conversation-script.fixture.ts';
 import { conversations } from './conversations.fixture.ts';
-
-/** mulberry32: seeded, 0 ≤ x < 1. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seededRandom } from './seeded-random.fixture.ts';
 
 const byteByByte: Chunking = (size) => Array.from({ length: size }, (_, i) => i + 1);
 

@@ -54,6 +54,15 @@ export interface SessionCapture {
  */
 type Phase = 'startUp' | 'authenticating' | 'following' | 'lost' | 'uncaptured' | 'closed';
 
+/** What is missing since the place was lost, or since that was last reported. */
+interface Gap {
+  readonly reason: GapReason;
+  sizeBytes: number;
+  readonly openTransactions: number;
+  readonly atUs: number;
+  readonly reported: boolean;
+}
+
 const BARE_ANSWERS = new Set([0x4e, 0x53, 0x47]); // N, S, G
 const NONE = -1;
 
@@ -77,7 +86,7 @@ class Session implements SessionCapture {
   readonly #time: SendTime = { sentUs: 0, afterSeq: 0, replies: 0 };
   /** The server's unfinished frame: when its first byte came. */
   #serverPartialUs = NONE;
-  #gap: { reason: GapReason; sizeBytes: number; openTransactions: number; atUs: number } | null = null;
+  #gap: Gap | null = null;
 
   constructor(options: SessionCaptureOptions) {
     this.#options = options;
@@ -114,18 +123,19 @@ class Session implements SessionCapture {
   }
 
   serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
+    if (this.#phase === 'lost') {
+      this.#quiet.server(buffer, start, end);
+      this.#unseen(end - start);
+      return;
+    }
+    if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
     try {
-      if (this.#phase === 'lost') {
-        this.#quiet.server(buffer, start, end);
-        this.#unseen(end - start);
-      } else if (this.#phase !== 'uncaptured' && this.#phase !== 'closed') {
-        this.#serverBytes(buffer, start, end, monoUs);
-        // The rest of the chunk in which the place was lost may already hold the quiet point.
-        if (this.#lostPlace()) this.#quiet.server(buffer, start, end);
-      }
+      this.#serverBytes(buffer, start, end, monoUs);
     } catch {
       this.#lose(GapReason.MALFORMED, end - start, monoUs);
     }
+    // The chunk in which the place was lost may already hold the quiet point.
+    if (this.#lostPlace()) this.#quiet.server(buffer, start, end);
   }
 
   missed(
@@ -147,8 +157,7 @@ class Session implements SessionCapture {
     try {
       if (this.#phase === 'following') this.#conversation?.tick(monoUs);
       const gap = this.#gap;
-      const news = gap !== null && (gap.sizeBytes > 0 || gap.openTransactions > 0 || this.#quiet.idles > 0);
-      if (news && monoUs - gap.atUs >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
+      if (gap !== null && monoUs - gap.atUs >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
     } catch {
       this.#lose(GapReason.MALFORMED, 0, monoUs);
     }
@@ -353,7 +362,7 @@ class Session implements SessionCapture {
     }
     const open = this.openTransactions;
     if (this.#gap === null) {
-      this.#gap = { reason, sizeBytes: 0, openTransactions: open, atUs: monoUs };
+      this.#gap = { reason, sizeBytes: 0, openTransactions: open, atUs: monoUs, reported: false };
       this.#quiet.reset();
     }
     this.#gap.sizeBytes += sizeBytes + (open === 1 ? (this.#conversation?.unpublishedBytes ?? 0) : 0);
@@ -379,7 +388,10 @@ class Session implements SessionCapture {
   #reportGap(monoUs: number): void {
     const gap = this.#gap;
     if (gap === null) return;
+    const nothingNew = gap.reported && gap.sizeBytes === 0 && this.#quiet.idles === 0;
+    if (nothingNew && this.#phase === 'lost') return;
     this.#gap = null;
+    if (nothingNew) return;
     const transactions = Math.max(gap.openTransactions, this.#quiet.idles);
     this.#options.emit({
       kind: 'gap',
@@ -392,7 +404,7 @@ class Session implements SessionCapture {
       transactionsExact: false,
     });
     this.#quiet.idles = 0;
-    if (this.#phase === 'lost') this.#gap = { ...gap, sizeBytes: 0, openTransactions: 0, atUs: monoUs };
+    if (this.#phase === 'lost') this.#gap = { ...gap, sizeBytes: 0, openTransactions: 0, atUs: monoUs, reported: true };
   }
 
   #unseen(sizeBytes: number): void {

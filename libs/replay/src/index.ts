@@ -1,6 +1,7 @@
 // Replay core: pacing, policy, offset tracking, the lane state machine. Opens nothing.
 export * from './done-ledger.ts';
 export { Lane } from './lane.ts';
+export { LaneResults } from './lane-results.ts';
 export * from './lane-types.ts';
 export { queuedBytes } from './lane-work.ts';
 export * from './offset-tracker.ts';

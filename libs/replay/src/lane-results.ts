@@ -2,11 +2,15 @@
 //
 // A transaction in parts must be delivered again as a whole should this process die in its midst: its first part keeps its offset
 // open until the last part is settled. Later parts lie behind it and need not.
-import { TransactionOutcome } from '@mirrorstream/envelope';
-import type { LaneEffect, LaneResult } from './lane-types.ts';
+import { type Envelope, TransactionOutcome } from '@mirrorstream/envelope';
+import type { LaneResult, RecordPlace, ResultEffect } from './lane-types.ts';
 import type { EndWork, PartWork } from './lane-work.ts';
 
-type ResultEffect = Extract<LaneEffect, { kind: 'result' }>;
+/** What became of an envelope part, beside what the envelope itself says. */
+type PartFacts = Pick<
+  LaneResult,
+  'outcome' | 'reason' | 'scheduledAtUs' | 'sentAtUs' | 'doneAtUs' | 'statements' | 'replayedOutcome'
+>;
 
 export class LaneResults {
   readonly #sessionId: string;
@@ -17,31 +21,52 @@ export class LaneResults {
   }
 
   ofPart(work: PartWork, replayedOutcome: TransactionOutcome): ResultEffect {
-    const { envelope, place } = work;
-    const { lastPart, part } = envelope;
-    const failed = work.failed !== null;
-    const result: LaneResult = {
-      ref: { ...place, sessionId: this.#sessionId, sessionSeq: envelope.sessionSeq, part, lastPart },
-      outcome: failed ? 'failed' : 'replayed',
-      reason: work.failed ?? '',
-      capturedAtUs: envelope.startedAtUs,
+    const { failed, envelope } = work;
+    const facts: PartFacts = {
+      outcome: failed === null ? 'replayed' : 'failed',
+      reason: failed ?? '',
       scheduledAtUs: BigInt(Math.trunc(work.scheduledAtUs)),
       sentAtUs: BigInt(Math.trunc(work.sentAtUs)),
       doneAtUs: BigInt(Math.trunc(work.doneAtUs)),
-      statements: failed ? [] : work.statements,
+      statements: failed === null ? work.statements : [],
+      replayedOutcome: failed === null && envelope.lastPart ? replayedOutcome : TransactionOutcome.UNSPECIFIED,
+    };
+    return this.#part(work.place, envelope, work.sizeBytes, facts);
+  }
+
+  /** An envelope that is not for this mirror. */
+  ofSkipped(
+    place: RecordPlace,
+    envelope: Envelope,
+    decision: { readonly outcome: 'filtered' | 'unexposed'; readonly reason: string },
+  ): ResultEffect {
+    const never = { scheduledAtUs: 0n, sentAtUs: 0n, doneAtUs: 0n, statements: [] };
+    return this.#part(place, envelope, 0, {
+      ...decision,
+      ...never,
+      replayedOutcome: TransactionOutcome.UNSPECIFIED,
+    });
+  }
+
+  #part(place: RecordPlace, envelope: Envelope, releasedBytes: number, facts: PartFacts): ResultEffect {
+    const { lastPart, part, sessionSeq } = envelope;
+    const result: LaneResult = {
+      ...facts,
+      ref: { ...place, sessionId: this.#sessionId, sessionSeq, part, lastPart },
+      capturedAtUs: envelope.startedAtUs,
       capturedOutcome: envelope.outcome,
-      replayedOutcome: failed || !lastPart ? TransactionOutcome.UNSPECIFIED : replayedOutcome,
       transactions: lastPart ? 1 : 0,
       sessionEnd: false,
     };
+    const seq = Number(sessionSeq);
     const goesOn = part === 0 && !lastPart;
-    const resolves = this.#release(lastPart ? null : work.seq);
-    if (goesOn) this.#pinned = { seq: work.seq, offset: place.offset };
+    const resolves = this.#release(lastPart ? null : seq);
+    if (goesOn) this.#pinned = { seq, offset: place.offset };
     else resolves.push(place.offset);
-    return { kind: 'result', result, resolves, holds: goesOn ? place.offset : null, releasedBytes: work.sizeBytes };
+    return { kind: 'result', result, resolves, holds: goesOn ? place.offset : null, releasedBytes };
   }
 
-  ofSessionEnd(work: EndWork): ResultEffect {
+  ofSessionEnd(work: Pick<EndWork, 'place' | 'atUs' | 'sizeBytes'>): ResultEffect {
     const result: LaneResult = {
       ref: { ...work.place, sessionId: this.#sessionId, sessionSeq: 0n, part: 0, lastPart: false },
       outcome: 'replayed',

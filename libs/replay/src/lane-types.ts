@@ -1,6 +1,6 @@
 // What goes into a lane and what comes out: the contract between the state machine of one session and the shell that runs it.
 
-import type { outcomeReasons } from '@mirrorstream/domain';
+import type { outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
 import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
 import type { Pacing } from './pacing.ts';
 import type { StatementComparison } from './stage-one.ts';
@@ -62,8 +62,9 @@ export interface LaneResult {
     readonly part: number;
     readonly lastPart: boolean;
   };
-  readonly outcome: 'replayed' | 'failed';
-  readonly reason: FailedReason | '';
+  readonly outcome: Exclude<TransactionOutcomeName, 'shed'>;
+  /** From the outcome's closed list. */
+  readonly reason: string;
   readonly capturedAtUs: bigint;
   readonly scheduledAtUs: bigint;
   readonly sentAtUs: bigint;
@@ -79,15 +80,7 @@ export type LaneEffect =
   | { readonly kind: 'connect'; readonly context: SessionContext }
   | { readonly kind: 'send'; readonly bytes: Uint8Array }
   | { readonly kind: 'close'; readonly how: 'terminate' | 'destroy' }
-  | {
-      readonly kind: 'result';
-      readonly result: LaneResult;
-      /** Offsets of which one unit each is resolved when this result is acknowledged. */
-      readonly resolves: readonly bigint[];
-      /** The first part of a transaction that goes on: done, but it must be delivered again should this process die. */
-      readonly holds: bigint | null;
-      readonly releasedBytes: number;
-    }
+  | ResultEffect
   /** Seen before: resolved without a result. */
   | {
       readonly kind: 'duplicate';
@@ -99,3 +92,13 @@ export type LaneEffect =
   | { readonly kind: 'wakeAt'; readonly atUs: number }
   /** Nothing more will come out: forget the lane. */
   | { readonly kind: 'ended' };
+
+export interface ResultEffect {
+  readonly kind: 'result';
+  readonly result: LaneResult;
+  /** Offsets of which one unit each is resolved when this result is acknowledged. */
+  readonly resolves: readonly bigint[];
+  /** The first part of a transaction that goes on: done, but it must be delivered again should this process die. */
+  readonly holds: bigint | null;
+  readonly releasedBytes: number;
+}

@@ -1,1 +1,2 @@
-export {};
+// Plays envelopes to one mirror and publishes results.
+export { main } from './main.ts';

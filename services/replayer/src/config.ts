@@ -1,0 +1,204 @@
+// The replayer's configuration: its flags and the limits they set.
+import { hostname } from 'node:os';
+import { checkName } from '@mirrorstream/domain';
+import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
+import type { TargetSource } from '@mirrorstream/pg-target';
+import type { PacingOptions, ReplayPolicy } from '@mirrorstream/replay';
+import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
+import { z } from 'zod';
+
+export interface ReplayerConfig {
+  readonly kafka: KafkaConnectionOptions;
+  readonly environment: string;
+  readonly mirror: string;
+  readonly source: string;
+  readonly instance: string;
+  readonly target: TargetSource;
+  readonly pacing: PacingOptions;
+  readonly policy: ReplayPolicy;
+  readonly limits: ReplayerLimits;
+}
+
+/** Every bound of this service. */
+export interface ReplayerLimits {
+  /** Envelopes taken from Kafka and not played yet, over all lanes; beyond it no more is taken. */
+  readonly maxQueueBytes: number;
+  /** The same for one session; beyond it nothing more is taken from its partition. */
+  readonly maxLaneBytes: number;
+  /** Results not acknowledged yet; beyond it nothing new is sent to the mirror. */
+  readonly maxResultBytes: number;
+  readonly maxConnections: number;
+  /** Connections being made at once. */
+  readonly maxConnecting: number;
+  readonly connectTimeoutMs: number;
+  /** A mirror that has been away for so long fails transactions; until then they wait. */
+  readonly connectGiveUpMs: number;
+  /** Wait between tries while the mirror is away: doubles from min to max. */
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+  readonly rawCapBytes: number;
+  readonly segmentWaitMs: number;
+  readonly unansweredWaitMs: number;
+  readonly exchangeTimeoutMs: number;
+  readonly idleLaneMs: number;
+  /** Sessions without a lane that are still recognised when an envelope of theirs is repeated, per partition. */
+  readonly maxRememberedSessions: number;
+  readonly commitMs: number;
+  /** Results gather for so long, or until so many bytes. */
+  readonly resultLingerMs: number;
+  readonly maxResultBatchBytes: number;
+  /** When stopping: for transactions under way. */
+  readonly drainMs: number;
+  /** How long to wait at the start for the source's topic to exist. */
+  readonly topicsDeadlineMs: number;
+}
+
+export const replayerFlags: FlagTable = [
+  ...kafkaFlags,
+  { name: 'environment', description: 'environment the mirror belongs to', default: 'default', placeholder: 'NAME' },
+  { name: 'mirror', description: 'mirror to play to', placeholder: 'NAME', required: true },
+  { name: 'source-name', description: 'source whose traffic is played', default: 'source', placeholder: 'NAME' },
+  { name: 'instance', description: 'name of this process; default: the host and process id', placeholder: 'NAME' },
+  {
+    name: 'target-env',
+    description: "environment variable that holds the mirror's URL",
+    default: 'MIRRORSTREAM_TARGET_URL',
+    placeholder: 'NAME',
+  },
+  { name: 'target-file', description: "file that holds the mirror's URL, instead", placeholder: 'FILE' },
+  {
+    name: 'pacing',
+    description: "timed: at production's pace; asap: in each session's order only",
+    default: 'timed',
+    placeholder: 'NAME',
+  },
+  {
+    name: 'speed',
+    description: 'with timed: how many times as fast as production',
+    default: '1',
+    placeholder: 'FACTOR',
+  },
+  { name: 'replay-delay-ms', description: 'with timed: how long after production', default: '1000', placeholder: 'MS' },
+  { name: 'exposure', description: 'share of sessions to play, 0 to 1', default: '1', placeholder: 'SHARE' },
+  { name: 'include-database', description: 'play only these databases', multiple: true, placeholder: 'NAME' },
+  { name: 'exclude-database', description: 'never play these databases', multiple: true, placeholder: 'NAME' },
+  { name: 'include-user', description: 'play only these users', multiple: true, placeholder: 'NAME' },
+  { name: 'exclude-user', description: 'never play these users', multiple: true, placeholder: 'NAME' },
+  { name: 'max-connections', description: "the mirror's connections at most", default: '200', placeholder: 'N' },
+  {
+    name: 'max-queue-bytes',
+    description: 'envelopes taken and not played yet; fetching pauses beyond it',
+    default: String(128 * 1024 * 1024),
+    placeholder: 'BYTES',
+  },
+  {
+    name: 'max-lane-bytes',
+    description: 'the same for one session; fetching its partition pauses beyond it',
+    default: String(16 * 1024 * 1024),
+    placeholder: 'BYTES',
+  },
+  {
+    name: 'max-result-bytes',
+    description: 'results not yet acknowledged by Kafka; replay pauses beyond it',
+    default: String(32 * 1024 * 1024),
+    placeholder: 'BYTES',
+  },
+  { name: 'connect-timeout-ms', description: 'for one connection to the mirror', default: '5000', placeholder: 'MS' },
+  {
+    name: 'connect-give-up-ms',
+    description: 'transactions wait so long for a mirror that is away, then fail',
+    default: '10000',
+    placeholder: 'MS',
+  },
+  {
+    name: 'exchange-timeout-ms',
+    description: 'an answer that takes longer fails its transaction',
+    default: '600000',
+    placeholder: 'MS',
+  },
+  {
+    name: 'idle-lane-ms',
+    description: 'a session that says nothing for so long gives its connection back',
+    default: '3600000',
+    placeholder: 'MS',
+  },
+  { name: 'drain-ms', description: 'when stopping: for transactions under way', default: '1500', placeholder: 'MS' },
+];
+
+const whole = (least: number) => z.coerce.number().int().min(least);
+const names = z.array(z.string()).default([]);
+
+const valuesSchema = z.object({
+  environment: z.string(),
+  mirror: z.string(),
+  'source-name': z.string(),
+  instance: z.string().min(1).optional(),
+  'target-env': z.string().min(1),
+  'target-file': z.string().min(1).optional(),
+  pacing: z.enum(['timed', 'asap']),
+  speed: z.coerce.number().positive().max(1000),
+  'replay-delay-ms': whole(0),
+  exposure: z.coerce.number().min(0).max(1),
+  'include-database': names,
+  'exclude-database': names,
+  'include-user': names,
+  'exclude-user': names,
+  'max-connections': whole(1),
+  'max-queue-bytes': whole(1024 * 1024),
+  'max-lane-bytes': whole(1024 * 1024),
+  'max-result-bytes': whole(2 * 1024 * 1024),
+  'connect-timeout-ms': whole(1),
+  'connect-give-up-ms': whole(0),
+  'exchange-timeout-ms': whole(1),
+  'idle-lane-ms': whole(1),
+  'drain-ms': whole(0),
+});
+
+/** Throws `badInput` or zod errors, which the lifecycle reports by flag. */
+export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
+  const values = valuesSchema.parse(flagValues);
+  const instance = values.instance ?? `${hostname()}-${process.pid}`;
+  const file = values['target-file'];
+  return {
+    kafka: kafkaOptionsFrom(flagValues, `replayer-${values.mirror}`),
+    environment: checkName('environment', values.environment),
+    mirror: checkName('mirror', values.mirror),
+    source: checkName('source', values['source-name']),
+    instance,
+    target: file === undefined ? { env: values['target-env'] } : { file },
+    pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
+    policy: {
+      exposure: values.exposure,
+      includeDatabases: values['include-database'],
+      excludeDatabases: values['exclude-database'],
+      includeUsers: values['include-user'],
+      excludeUsers: values['exclude-user'],
+    },
+    limits: limitsOf(values),
+  };
+}
+
+function limitsOf(values: z.infer<typeof valuesSchema>): ReplayerLimits {
+  return {
+    maxQueueBytes: values['max-queue-bytes'],
+    maxLaneBytes: values['max-lane-bytes'],
+    maxResultBytes: values['max-result-bytes'],
+    maxConnections: values['max-connections'],
+    maxConnecting: 16,
+    connectTimeoutMs: values['connect-timeout-ms'],
+    connectGiveUpMs: values['connect-give-up-ms'],
+    retryMinMs: 100,
+    retryMaxMs: 2_000,
+    rawCapBytes: 64 * 1024,
+    segmentWaitMs: 1_000,
+    unansweredWaitMs: 5_000,
+    exchangeTimeoutMs: values['exchange-timeout-ms'],
+    idleLaneMs: values['idle-lane-ms'],
+    maxRememberedSessions: 10_000,
+    commitMs: 1_000,
+    resultLingerMs: 3,
+    maxResultBatchBytes: 256 * 1024,
+    drainMs: values['drain-ms'],
+    topicsDeadlineMs: 30_000,
+  };
+}

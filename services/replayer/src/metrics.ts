@@ -1,0 +1,90 @@
+// The replayer's numbers for whoever scrapes them. No label carries SQL or a session.
+import type { Metric } from '@mirrorstream/service-kit';
+import type { ConnectionGate } from './connection-gate.ts';
+import type { Partition } from './partition.ts';
+import type { Work } from './replayer.ts';
+
+export interface MetricSources {
+  readonly work: Work;
+  readonly gate: ConnectionGate;
+  readonly queuedBytes: () => number;
+  readonly resultBytes: () => number;
+  readonly partitions: () => Iterable<Partition>;
+}
+
+export function replayerMetrics({
+  work,
+  gate,
+  queuedBytes,
+  resultBytes,
+  partitions,
+}: MetricSources): readonly Metric[] {
+  const metric =
+    (kind: Metric['kind'], suffix: string) =>
+    (name: string, help: string, read: () => number): Metric => ({
+      name: `mirrorstream_replayer_${name}${suffix}`,
+      help,
+      kind,
+      read,
+    });
+  const counter = metric('counter', '_total');
+  const gauge = metric('gauge', '');
+  const sum = (read: (partition: Partition) => number) => () => {
+    let total = 0;
+    for (const partition of partitions()) total += read(partition);
+    return total;
+  };
+  const lasting = (before: () => number, read: (partition: Partition) => number) => () => before() + sum(read)();
+  return [
+    counter('records', 'Envelope records read', () => work.records),
+    counter('undecodable_records', 'Envelope records sent to the dead letter', () => work.undecodable),
+    counter('cut_statements', 'Statements left out of results that were too large for Kafka', () => work.cutStatements),
+    counter(
+      'transactions_read',
+      'Transactions taken over',
+      lasting(
+        () => work.read,
+        (it) => it.read,
+      ),
+    ),
+    counter(
+      'transactions_resolved',
+      'Transactions whose result Kafka has',
+      lasting(
+        () => work.resolved,
+        (it) => it.resolved,
+      ),
+    ),
+    counter(
+      'duplicate_envelopes',
+      'Transactions recognised as repeated',
+      lasting(
+        () => work.duplicates,
+        (it) => it.duplicates,
+      ),
+    ),
+    counter(
+      'already_done',
+      'Transactions an earlier owner had done',
+      lasting(
+        () => work.alreadyDone,
+        (it) => it.alreadyDone,
+      ),
+    ),
+    gauge('queued_bytes', 'Envelopes taken over and not played yet', queuedBytes),
+    gauge('result_bytes', 'Results not acknowledged yet', resultBytes),
+    gauge(
+      'unresolved_records',
+      'Envelope records not settled yet',
+      sum((it) => it.tracker.unresolvedRecords),
+    ),
+    gauge(
+      'lanes',
+      'Sessions under way',
+      sum((it) => it.runners.size),
+    ),
+    gauge('connections', 'Connections to the mirror', () => gate.stats.open),
+    gauge('waiting_for_connection', 'Sessions that wait for a connection', () => gate.stats.waiting),
+    gauge('target_down', '1 while the mirror does not answer', () => (gate.stats.down ? 1 : 0)),
+  ];
+}

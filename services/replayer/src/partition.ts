@@ -1,0 +1,230 @@
+// One partition that this process owns: its offsets, its sessions and their lanes, and what earlier owners have done already.
+import type { Envelope, EnvelopeBatch } from '@mirrorstream/envelope';
+import {
+  type DoneLedger,
+  decideSession,
+  type LaneInput,
+  LaneResults,
+  OffsetTracker,
+  queuedBytes,
+  type RecordPlace,
+  type ReplayPolicy,
+  type ResultEffect,
+  type SessionDecision,
+} from '@mirrorstream/replay';
+import type { LaneRunner } from './lane-runner.ts';
+
+export interface PartitionSurroundings {
+  readonly policy: ReplayPolicy;
+  readonly maxRememberedSessions: number;
+  readonly openLane: (partition: Partition, sessionId: string) => LaneRunner;
+  /** A result of this partition, to be published; `settle` when it is acknowledged. */
+  readonly publish: (partition: Partition, effect: ResultEffect, settle: () => void) => void;
+}
+
+/** Where a partition begins, and what is known of its past. */
+export interface PartitionStart {
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly resultsFrom: bigint;
+  readonly resultsEnd: bigint;
+  readonly done: DoneLedger;
+}
+
+interface Session {
+  readonly decision: SessionDecision;
+  lane: LaneRunner | null;
+  /** Of a session that is not played. */
+  readonly skipped: LaneResults | null;
+  /** The newest envelope part taken in, to recognise repeats while there is no lane to do so. */
+  seq: number;
+  part: number;
+  last: boolean;
+}
+
+export class Partition {
+  readonly number: number;
+  readonly tracker: OffsetTracker;
+  readonly runners = new Set<LaneRunner>();
+  /** Transactions taken in and settled. */
+  read = 0;
+  resolved = 0;
+  duplicates = 0;
+  alreadyDone = 0;
+  highWatermarkOffset = 0n;
+  resultsEnd: bigint;
+  /** What the group has, as far as this process put it there. */
+  committed: { readonly offset: bigint; readonly metadata: string } | null = null;
+  paused = false;
+  owned = true;
+  readonly #surroundings: PartitionSurroundings;
+  /** In order of last use: closed ones leave first. */
+  readonly #sessions = new Map<string, Session>();
+  #done: DoneLedger | null;
+
+  constructor(start: PartitionStart, surroundings: PartitionSurroundings) {
+    this.number = start.partition;
+    this.tracker = new OffsetTracker(start.offset, { upTo: start.done.upTo, resultsFrom: start.resultsFrom });
+    this.resultsEnd = start.resultsEnd;
+    this.highWatermarkOffset = start.offset;
+    this.#surroundings = surroundings;
+    this.#done = start.done;
+  }
+
+  /** Takes a batch in; false when its offset was delivered before. */
+  take(offset: bigint, batch: EnvelopeBatch, receivedAtMs: number): boolean {
+    const done = this.#doneAt(offset);
+    const inputs: (() => void)[] = [];
+    let capturedAtMs = receivedAtMs;
+    let units = 0;
+    batch.records.forEach(({ record }, index) => {
+      const place = { offset, index };
+      switch (record.case) {
+        case 'envelope': {
+          const envelope = record.value;
+          if (inputs.length === 0) capturedAtMs = Number(envelope.startedAtUs) / 1000;
+          if (done?.transactionDone(envelope.sessionId, envelope.sessionSeq)) {
+            this.alreadyDone += envelope.lastPart ? 1 : 0;
+            return;
+          }
+          units += 1;
+          inputs.push(() => this.#takeEnvelope(place, envelope));
+          return;
+        }
+        case 'sessionEnd': {
+          const { sessionId, atUs } = record.value;
+          if (done?.sessionEndDone(sessionId)) return;
+          units += 1;
+          inputs.push(() => this.#takeSessionEnd(place, sessionId, Number(atUs)));
+          return;
+        }
+        case 'gap':
+          inputs.push(() => this.#sessions.get(record.value.sessionId)?.lane?.feed({ kind: 'gap' }));
+          return;
+        default:
+      }
+    });
+    if (!this.tracker.deliver(offset, units, capturedAtMs, this.resultsEnd)) return false;
+    for (const input of inputs) input();
+    return true;
+  }
+
+  /** A record nobody can decode. False: delivered or settled before. */
+  takeUndecodable(offset: bigint, transactions: number, receivedAtMs: number, units: number): boolean {
+    const known = this.#doneAt(offset)?.undecodableDone(offset) ?? false;
+    if (!this.tracker.deliver(offset, known ? 0 : units, receivedAtMs, this.resultsEnd) || known) return false;
+    this.read += transactions;
+    return true;
+  }
+
+  /** The partition is somebody else's now. */
+  abandon(): void {
+    this.owned = false;
+    for (const runner of [...this.runners]) runner.feed({ kind: 'abandon' });
+  }
+
+  feedAll(input: LaneInput): void {
+    for (const runner of [...this.runners]) runner.feed(input);
+  }
+
+  /** Of the session with the most waiting. */
+  largestQueueBytes(): number {
+    let largest = 0;
+    for (const { queuedBytes: bytes } of this.runners) if (bytes > largest) largest = bytes;
+    return largest;
+  }
+
+  laneEnded(runner: LaneRunner): void {
+    this.runners.delete(runner);
+    const session = this.#sessions.get(runner.lane.sessionId);
+    if (session?.lane !== runner) return;
+    session.lane = null;
+    Object.assign(session, runner.lane.accepted);
+  }
+
+  /** A lane saw an envelope for the second time. */
+  laneDuplicate(offset: bigint, transactions: number): void {
+    this.read -= transactions;
+    this.duplicates += transactions;
+    this.tracker.resolve(offset);
+  }
+
+  laneResult(effect: ResultEffect): void {
+    if (effect.holds !== null) this.tracker.hold(effect.holds);
+    this.#surroundings.publish(this, effect, () => {
+      this.resolved += effect.result.transactions;
+      for (const offset of effect.resolves) this.tracker.resolve(offset);
+    });
+  }
+
+  #doneAt(offset: bigint): DoneLedger | null {
+    if (this.#done !== null && offset > this.#done.upTo) this.#done = null;
+    return this.#done;
+  }
+
+  #takeEnvelope(place: RecordPlace, envelope: Envelope): void {
+    const transactions = envelope.lastPart ? 1 : 0;
+    const seq = Number(envelope.sessionSeq);
+    const { part, lastPart } = envelope;
+    const session = this.#sessionOf(envelope);
+    this.read += transactions;
+    if (session.lane === null) {
+      if (seq < session.seq || (seq === session.seq && (part <= session.part || session.last))) {
+        this.laneDuplicate(place.offset, transactions);
+        return;
+      }
+      session.seq = seq;
+      session.part = part;
+      session.last = lastPart;
+    }
+    if (session.skipped !== null && session.decision.kind !== 'replay') {
+      const reason = session.decision.kind === 'filtered' ? session.decision.reason : '';
+      this.laneResult(session.skipped.ofSkipped(place, envelope, { outcome: session.decision.kind, reason }));
+      return;
+    }
+    session.lane ??= this.#openLane(envelope.sessionId);
+    session.lane.feed({ kind: 'envelope', place, envelope, sizeBytes: queuedBytes(envelope) });
+  }
+
+  #takeSessionEnd(place: RecordPlace, sessionId: string, atUs: number): void {
+    const session = this.#sessions.get(sessionId);
+    const end = { place, atUs, sizeBytes: 256 };
+    if (session?.lane) session.lane.feed({ kind: 'sessionEnd', ...end });
+    else this.laneResult((session?.skipped ?? new LaneResults(sessionId)).ofSessionEnd(end));
+  }
+
+  #openLane(sessionId: string): LaneRunner {
+    const runner = this.#surroundings.openLane(this, sessionId);
+    this.runners.add(runner);
+    return runner;
+  }
+
+  #sessionOf(envelope: Envelope): Session {
+    const { sessionId, samplingDraw, context } = envelope;
+    const known = this.#sessions.get(sessionId);
+    if (known !== undefined) {
+      this.#sessions.delete(sessionId);
+      this.#sessions.set(sessionId, known);
+      return known;
+    }
+    // A transaction whose beginning never came has no context: its lane will say that it is incomplete.
+    const decision =
+      context === undefined
+        ? ({ kind: 'replay' } as const)
+        : decideSession({ database: context.database, user: context.user, samplingDraw }, this.#surroundings.policy);
+    const skipped = decision.kind === 'replay' ? null : new LaneResults(sessionId);
+    const session: Session = { decision, lane: null, skipped, seq: 0, part: -1, last: true };
+    this.#sessions.set(sessionId, session);
+    this.#forgetOldest();
+    return session;
+  }
+
+  #forgetOldest(): void {
+    if (this.#sessions.size - this.runners.size <= this.#surroundings.maxRememberedSessions) return;
+    for (const [sessionId, session] of this.#sessions) {
+      if (session.lane !== null) continue;
+      this.#sessions.delete(sessionId);
+      return;
+    }
+  }
+}

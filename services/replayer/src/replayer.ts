@@ -1,0 +1,518 @@
+// The replayer's shell: takes envelopes over into lanes without waiting, publishes results, commits what is settled, hands partitions on.
+import {
+  deadLetterTopic,
+  envelopesTopic,
+  MirrorstreamError,
+  type ReplayerSnapshot,
+  replayerGroup,
+} from '@mirrorstream/domain';
+import { decodeEnvelopeBatch, type EnvelopeBatch, TransactionOutcome } from '@mirrorstream/envelope';
+import {
+  type Admin,
+  type Batcher,
+  createBatcher,
+  type GroupConsumer,
+  type IncomingBatch,
+  type IncomingRecord,
+  type KafkaClient,
+  type Producer,
+  partitionKey,
+  type StartPosition,
+  type TopicPartition,
+} from '@mirrorstream/kafka';
+import { connectTarget, type TargetAddress } from '@mirrorstream/pg-target';
+import { createPacing, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
+import type { RunningService, ServiceKit } from '@mirrorstream/service-kit';
+import { SnapshotPublisher } from '@mirrorstream/service-kit';
+import { Alarm } from './alarm.ts';
+import type { ReplayerConfig } from './config.ts';
+import { ConnectionGate } from './connection-gate.ts';
+import { LaneRunner } from './lane-runner.ts';
+import { replayerMetrics } from './metrics.ts';
+import { Partition } from './partition.ts';
+import { commitMetadata, readCommitted, recover } from './recovery.ts';
+import { ResultPublisher } from './result-publisher.ts';
+
+/** What the replayer is made of; opened by main, closed by stop(). */
+export interface ReplayerParts {
+  readonly client: KafkaClient;
+  readonly admin: Admin;
+  readonly producer: Producer;
+  readonly statusProducer: Producer;
+  readonly address: TargetAddress;
+}
+
+/** What this process has done since it started, beside what partitions count. */
+export interface Work {
+  records: number;
+  undecodable: number;
+  cutStatements: number;
+  /** Of partitions that were given up. */
+  read: number;
+  resolved: number;
+  duplicates: number;
+  alreadyDone: number;
+}
+
+/** Of the time to stop: kept for flushing, committing and leaving. */
+const CLOSING_SHARE = 0.4;
+const SETTLE_EVERY_MS = 5;
+
+export class Replayer implements RunningService {
+  readonly #config: ReplayerConfig;
+  readonly #kit: ServiceKit;
+  readonly #parts: ReplayerParts;
+  readonly #topic: string;
+  readonly #place: { readonly environment: string; readonly mirror: string; readonly source: string };
+  readonly #partitions = new Map<number, Partition>();
+  readonly #gate: ConnectionGate;
+  readonly #alarm: Alarm<LaneRunner>;
+  readonly #batcher: Batcher;
+  readonly #results: ResultPublisher;
+  readonly #snapshots: SnapshotPublisher;
+  readonly #laneOptions: Omit<LaneOptions, 'sessionId'>;
+  readonly #work: Work = {
+    records: 0,
+    undecodable: 0,
+    cutStatements: 0,
+    read: 0,
+    resolved: 0,
+    duplicates: 0,
+    alreadyDone: 0,
+  };
+  #consumer: GroupConsumer | null = null;
+  #commitTimer: NodeJS.Timeout | null = null;
+  #queuedBytes = 0;
+  #held = false;
+  #anyPaused = false;
+  #resumeScheduled = false;
+  #stopping = false;
+  #final = false;
+
+  constructor(config: ReplayerConfig, kit: ServiceKit, parts: ReplayerParts) {
+    this.#config = config;
+    this.#kit = kit;
+    this.#parts = parts;
+    this.#topic = envelopesTopic(config.source);
+    this.#place = { environment: config.environment, mirror: config.mirror, source: config.source };
+    this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
+    this.#gate = this.#createGate();
+    this.#batcher = createBatcher(
+      parts.producer,
+      { maxBufferedBytes: config.limits.maxResultBytes },
+      {
+        onAcknowledged: (record, offset) => this.#results.acknowledged(record, offset),
+        onLost: (record, reason) => this.#results.lost(record, reason),
+        onAvailability: (available, error) => this.#logAvailability(available, error),
+      },
+    );
+    this.#results = this.#createResults();
+    const { limits } = config;
+    this.#laneOptions = {
+      pacing: createPacing(config.pacing),
+      rawCapBytes: limits.rawCapBytes,
+      segmentWaitMs: limits.segmentWaitMs,
+      unansweredWaitMs: limits.unansweredWaitMs,
+      exchangeTimeoutMs: limits.exchangeTimeoutMs,
+      idleMs: limits.idleLaneMs,
+    };
+    this.#snapshots = new SnapshotPublisher({
+      producer: parts.statusProducer,
+      snapshots: () => [this.#snapshot()],
+      logger: kit.logger,
+    });
+    const sources = {
+      work: this.#work,
+      gate: this.#gate,
+      queuedBytes: () => this.#queuedBytes,
+      resultBytes: () => this.#results.pendingBytes,
+      partitions: () => this.#partitions.values(),
+    };
+    for (const metric of replayerMetrics(sources)) kit.metrics.register(metric);
+  }
+
+  get partitionCount(): number {
+    return this.#partitions.size;
+  }
+
+  /** Joins the group; resolves when the first partitions are assigned and their past is read. */
+  async start(): Promise<void> {
+    this.#snapshots.start();
+    this.#consumer = await this.#parts.client.consume(
+      { group: replayerGroup(this.#config.environment, this.#config.mirror), topics: [this.#topic] },
+      {
+        onAssigned: (assigned) => this.#takeOver(assigned.map(({ partition }) => partition)),
+        onRevoking: () => this.#commit(),
+        onBatch: (batch) => this.#receive(batch),
+        onCrash: (error) => this.#kit.fatal(error),
+      },
+    );
+    this.#commitTimer = setInterval(() => void this.#commit(), this.#config.limits.commitMs);
+  }
+
+  /** Finishes what is under way, publishes, commits, and only then leaves the group. */
+  async stop(deadlineMs: number): Promise<void> {
+    const until = Date.now() + deadlineMs;
+    this.#stopping = true;
+    if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
+    this.#pauseAll();
+    for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'drain' });
+    const drainUntil = Math.min(until - deadlineMs * CLOSING_SHARE, Date.now() + this.#config.limits.drainMs);
+    await settled(() => this.#runners().next().done === true, drainUntil);
+    for (const partition of this.#partitions.values()) partition.abandon();
+    this.#gate.stop();
+    this.#alarm.stop();
+    this.#results.flush();
+    await beforeDeadline(this.#batcher.flush(), until - deadlineMs * CLOSING_SHARE * 0.5);
+    await beforeDeadline(this.#commit(), until);
+    this.#final = true;
+    this.#snapshots.stop();
+    await beforeDeadline(this.#snapshots.publishNow(Math.max(0, until - Date.now())), until);
+    await beforeDeadline(this.#consumer?.stop() ?? Promise.resolve(), until);
+    await this.#batcher.close(0);
+    const { client, admin, producer, statusProducer } = this.#parts;
+    await beforeDeadline(Promise.all([producer.close(), statusProducer.close(), admin.close(), client.close()]), until);
+    this.#kit.logger.info({ ...this.#totals() }, 'replayer stopped');
+  }
+
+  // Assignment ------------------------------------------------------------------------------------------------------
+
+  /** What is kept goes on as it is, unless somebody else had it meanwhile; what is new starts from its past. */
+  async #takeOver(numbers: readonly number[]): Promise<ReadonlyMap<string, StartPosition>> {
+    for (const partition of [...this.#partitions.values()])
+      if (!numbers.includes(partition.number)) this.#giveUp(partition);
+    const committed = await readCommitted(this.#parts.admin, this.#place);
+    for (const partition of [...this.#partitions.values()]) {
+      const found = committed.get(partition.number);
+      const ours = partition.committed;
+      if ((found?.offset ?? null) !== (ours?.offset ?? null) || (ours !== null && found?.metadata !== ours.metadata))
+        this.#giveUp(partition);
+    }
+    const fresh = numbers.filter((number) => !this.#partitions.has(number));
+    const starts = await recover(this.#parts.client, this.#parts.admin, this.#place, fresh, committed);
+    for (const start of starts) {
+      const partition = new Partition(start, {
+        policy: this.#config.policy,
+        maxRememberedSessions: this.#config.limits.maxRememberedSessions,
+        openLane: (owner, sessionId) => this.#openLane(owner, sessionId),
+        publish: (owner, effect, settle) => this.#publish(owner, effect, settle),
+      });
+      const commit = committed.get(start.partition);
+      partition.committed = commit?.offset == null ? null : { offset: commit.offset, metadata: commit.metadata };
+      this.#partitions.set(start.partition, partition);
+    }
+    this.#kit.logger.info({ partitions: numbers.length, fresh: fresh.length }, 'partitions assigned');
+    const positions = new Map<string, StartPosition>();
+    for (const { number, tracker } of this.#partitions.values())
+      positions.set(partitionKey(this.#at(number)), { kind: 'offset', offset: tracker.nextOffset });
+    return positions;
+  }
+
+  #giveUp(partition: Partition): void {
+    this.#partitions.delete(partition.number);
+    // What it had not settled is the next owner's.
+    this.#work.read += partition.resolved;
+    this.#work.resolved += partition.resolved;
+    this.#work.duplicates += partition.duplicates;
+    this.#work.alreadyDone += partition.alreadyDone;
+    partition.abandon();
+  }
+
+  // Taking over envelopes -------------------------------------------------------------------------------------------
+
+  #receive(batch: IncomingBatch): void {
+    const partition = this.#partitions.get(batch.partition);
+    if (partition === undefined || this.#stopping) return;
+    partition.highWatermarkOffset = batch.highWatermarkOffset;
+    for (const record of batch.records) this.#takeRecord(partition, record);
+    this.#work.records += batch.records.length;
+    this.#pushBack(partition);
+  }
+
+  #takeRecord(partition: Partition, record: IncomingRecord): void {
+    let decoded: EnvelopeBatch;
+    try {
+      decoded = decodeEnvelopeBatch(record.value ?? new Uint8Array(0));
+    } catch (error) {
+      this.#takeUndecodable(partition, record, error);
+      return;
+    }
+    partition.take(record.offset, decoded, record.timestampMs);
+  }
+
+  /** The record goes to the dead letter, its transactions are counted as failed, and replay goes on. */
+  #takeUndecodable(partition: Partition, record: IncomingRecord, error: unknown): void {
+    const { environment, mirror } = this.#config;
+    const reason = error instanceof MirrorstreamError ? error.message : 'undecodable';
+    const said = Number(record.headers['transactions'] ?? '0');
+    const transactions = Number.isSafeInteger(said) && said > 0 ? said : 0;
+    if (!partition.takeUndecodable(record.offset, transactions, record.timestampMs, 2)) return;
+    this.#work.undecodable += 1;
+    this.#kit.logger.error(
+      { partition: partition.number, offset: String(record.offset), transactions, reason },
+      'undecodable envelopes: sent to the dead letter topic, their transactions count as failed',
+    );
+    this.#results.addRecord(
+      {
+        topic: deadLetterTopic(environment, mirror),
+        partition: 0,
+        key: null,
+        value: record.value,
+        headers: { topic: this.#topic, partition: String(partition.number), offset: String(record.offset), reason },
+      },
+      () => partition.tracker.resolve(record.offset),
+    );
+    partition.laneResult(undecodableResult(record.offset, transactions));
+  }
+
+  #openLane(partition: Partition, sessionId: string): LaneRunner {
+    const runner = new LaneRunner(
+      { ...this.#laneOptions, sessionId },
+      { gate: this.#gate, alarm: this.#alarm, nowUs, queued: (sizeBytes) => this.#queued(sizeBytes) },
+      {
+        onResult: (effect) => partition.owned && partition.laneResult(effect),
+        onDuplicate: (offset, transactions) => partition.laneDuplicate(offset, transactions),
+        onEnded: (ended) => partition.laneEnded(ended),
+      },
+    );
+    if (this.#held) runner.feed({ kind: 'hold', on: true });
+    return runner;
+  }
+
+  #publish(partition: Partition, effect: ResultEffect, settle: () => void): void {
+    this.#results.add(partition.number, { result: effect.result, onAcknowledged: settle });
+  }
+
+  // Pushing back ----------------------------------------------------------------------------------------------------
+
+  #queued(sizeBytes: number): void {
+    this.#queuedBytes += sizeBytes;
+    if (sizeBytes < 0 && this.#anyPaused && !this.#resumeScheduled) this.#scheduleResume();
+  }
+
+  /** Said again with each batch: a rebalance may have undone it. */
+  #pushBack(partition: Partition): void {
+    const { maxQueueBytes, maxLaneBytes } = this.#config.limits;
+    if (this.#queuedBytes > maxQueueBytes) this.#pauseAll();
+    else if (partition.largestQueueBytes() > maxLaneBytes) this.#pause([partition]);
+  }
+
+  #pauseAll(): void {
+    this.#pause([...this.#partitions.values()]);
+  }
+
+  #pause(partitions: readonly Partition[]): void {
+    this.#anyPaused = true;
+    for (const partition of partitions) partition.paused = true;
+    this.#consumer?.pause(partitions.map(({ number }) => this.#at(number)));
+  }
+
+  #scheduleResume(): void {
+    if (this.#stopping) return;
+    this.#resumeScheduled = true;
+    setImmediate(() => {
+      this.#resumeScheduled = false;
+      this.#resume();
+    });
+  }
+
+  #resume(): void {
+    const { maxQueueBytes, maxLaneBytes } = this.#config.limits;
+    if (this.#stopping || this.#queuedBytes > maxQueueBytes / 2) return;
+    let stillPaused = false;
+    for (const partition of this.#partitions.values()) {
+      if (!partition.paused) continue;
+      partition.paused = partition.largestQueueBytes() > maxLaneBytes / 2;
+      if (partition.paused) stillPaused = true;
+      else this.#consumer?.resume([this.#at(partition.number)]);
+    }
+    this.#anyPaused = stillPaused;
+  }
+
+  // Committing and telling ------------------------------------------------------------------------------------------
+
+  async #commit(): Promise<void> {
+    const offsets = [];
+    for (const partition of this.#partitions.values()) {
+      const { offset, resultsFrom } = partition.tracker.commitPoint(partition.resultsEnd);
+      const metadata = commitMetadata(resultsFrom);
+      if (partition.committed?.offset === offset && partition.committed.metadata === metadata) continue;
+      offsets.push({ partition, offset, metadata });
+    }
+    if (offsets.length === 0) return;
+    try {
+      await this.#consumer?.commit(
+        offsets.map((each) => ({ ...this.#at(each.partition.number), offset: each.offset, metadata: each.metadata })),
+      );
+      for (const { partition, offset, metadata } of offsets) partition.committed = { offset, metadata };
+    } catch (error) {
+      // Committed again in a second, or not ours to commit any more.
+      this.#kit.logger.debug({ reason: error instanceof Error ? error.message : '' }, 'offsets not committed');
+    }
+  }
+
+  #snapshot(): ReplayerSnapshot {
+    const nowMs = Date.now();
+    const partitions: Record<string, { consumerLag: number; behindSourceMs: number }> = {};
+    for (const { number, tracker, highWatermarkOffset } of this.#partitions.values()) {
+      const lag = highWatermarkOffset - tracker.nextOffset;
+      const oldestMs = tracker.oldestCapturedAtMs();
+      partitions[number] = {
+        consumerLag: lag > 0n ? Number(lag) : 0,
+        behindSourceMs: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs),
+      };
+    }
+    const { environment, mirror, instance } = this.#config;
+    const { read, resolved } = this.#totals();
+    const lanes = [...this.#runners()].length;
+    const state = { read, resolved, pending: read - resolved, lanes, partitions };
+    return { kind: 'replayer', environment, mirror, instance, atMs: nowMs, final: this.#final, ...state };
+  }
+
+  #totals(): Work {
+    const totals = { ...this.#work };
+    for (const partition of this.#partitions.values()) {
+      totals.read += partition.read;
+      totals.resolved += partition.resolved;
+      totals.duplicates += partition.duplicates;
+      totals.alreadyDone += partition.alreadyDone;
+    }
+    return totals;
+  }
+
+  // Parts -----------------------------------------------------------------------------------------------------------
+
+  #createGate(): ConnectionGate {
+    const { limits, instance } = this.#config;
+    return new ConnectionGate(limits, {
+      nowMs: () => performance.now(),
+      connect: ({ context, sessionId, handlers }) =>
+        connectTarget(
+          {
+            address: this.#parts.address,
+            user: context.user,
+            database: context.database,
+            startupParameters: context.startupParameters,
+            applicationName: 'mirrorstream',
+            sessionMark: sessionId,
+            connectTimeoutMs: limits.connectTimeoutMs,
+          },
+          handlers,
+        ),
+      onCrowded: (waiting) => this.#evict(waiting),
+      onChange: (state, error) => {
+        if (state === 'up') this.#kit.logger.info({ instance }, 'the mirror answers again');
+        else
+          this.#kit.logger.warn(
+            { code: error?.code, reason: error?.message, hint: error?.hint },
+            `the mirror is ${state}`,
+          );
+      },
+    });
+  }
+
+  /** Idle sessions give their connections to those that wait; theirs is made anew when they go on. */
+  #evict(waiting: number): void {
+    let left = waiting;
+    for (const runner of this.#runners()) {
+      if (left === 0) return;
+      if (!runner.isConnected || !runner.lane.idle) continue;
+      runner.feed({ kind: 'evict' });
+      left -= 1;
+    }
+  }
+
+  #createResults(): ResultPublisher {
+    const { environment, mirror, instance, limits } = this.#config;
+    return new ResultPublisher(
+      {
+        environment,
+        mirror,
+        instance,
+        lingerMs: limits.resultLingerMs,
+        maxBatchBytes: limits.maxResultBatchBytes,
+        maxBytes: limits.maxResultBytes,
+      },
+      this.#batcher,
+      {
+        onResultsEnd: (number, offset) => {
+          const partition = this.#partitions.get(number);
+          if (partition !== undefined && offset > partition.resultsEnd) partition.resultsEnd = offset;
+        },
+        onPressure: (on) => {
+          this.#held = on;
+          for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'hold', on });
+        },
+        onCut: (statements) => {
+          this.#work.cutStatements += statements;
+        },
+        onRefused: (record) => this.#kit.fatal(refused(record.topic)),
+      },
+    );
+  }
+
+  *#runners(): Generator<LaneRunner> {
+    for (const { runners } of this.#partitions.values()) yield* runners;
+  }
+
+  #logAvailability(available: boolean, error?: Error): void {
+    if (available) this.#kit.logger.info({}, 'Kafka takes results again');
+    else
+      this.#kit.logger.warn(
+        { reason: error?.message },
+        'Kafka does not take results; replay pauses when its buffer is full',
+      );
+  }
+
+  #at(partition: number): TopicPartition {
+    return { topic: this.#topic, partition };
+  }
+}
+
+/** µs since the epoch on a clock that never jumps. */
+export function nowUs(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
+}
+
+function undecodableResult(offset: bigint, transactions: number): ResultEffect {
+  return {
+    kind: 'result',
+    result: {
+      ref: { offset, index: 0, sessionId: '', sessionSeq: 0n, part: 0, lastPart: true },
+      outcome: 'failed',
+      reason: 'undecodable',
+      capturedAtUs: 0n,
+      scheduledAtUs: 0n,
+      sentAtUs: 0n,
+      doneAtUs: 0n,
+      statements: [],
+      capturedOutcome: TransactionOutcome.UNSPECIFIED,
+      replayedOutcome: TransactionOutcome.UNSPECIFIED,
+      transactions,
+      sessionEnd: false,
+    },
+    resolves: [offset],
+    holds: null,
+    releasedBytes: 0,
+  };
+}
+
+function refused(topic: string): MirrorstreamError {
+  return new MirrorstreamError('kafkaRefused', `Kafka refuses a record for ${topic}`, {
+    stage: 'replayer',
+    hint: "Does the topic exist, may this service write to it, and is the topic's max.message.bytes at least 1 MiB?",
+  });
+}
+
+async function settled(condition: () => boolean, until: number): Promise<void> {
+  while (!condition() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, SETTLE_EVERY_MS));
+}
+
+async function beforeDeadline(work: Promise<unknown>, until: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, until - Date.now()));
+  });
+  await Promise.race([work, deadline]);
+  clearTimeout(timer);
+}

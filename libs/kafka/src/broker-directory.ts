@@ -14,10 +14,13 @@ const layoutMaxAgeMs = 60_000;
 /** A topic that a broker does not know may be one it has not learnt of yet; after this it does not exist. */
 const unknownTopicGraceMs = 5_000;
 
-export interface Node {
-  readonly nodeId: number;
+interface Address {
   readonly host: string;
   readonly port: number;
+}
+
+export interface Node extends Address {
+  readonly nodeId: number;
 }
 
 export type TopicAnswer =
@@ -85,14 +88,14 @@ export class BrokerDirectory {
     return counts;
   }
 
-  /** Sends one request to a broker and returns the decoded answer, error codes and all. */
-  async ask<T>(nodeId: number, api: ApiName, args: object): Promise<T> {
+  /** Sends one request to a broker, its body encoded by kafkajs or by `encode`, and returns the answer, error codes and all. */
+  async ask<T>(nodeId: number, api: ApiName, args: object, encode?: () => Promise<Buffer>): Promise<T> {
     const node = this.#nodes.get(nodeId);
     if (node === undefined) {
       this.markStale();
       throw kafkaUnavailable(`broker ${nodeId} is not in the cluster's metadata`);
     }
-    return this.#askAt<T>(node, api, args);
+    return this.#askAt<T>(node, api, args, encode);
   }
 
   /** As `ask`, to whichever broker answers. */
@@ -188,7 +191,7 @@ export class BrokerDirectory {
     return all.filter(({ host, port }) => !seen.has(`${host}:${port}`) && seen.add(`${host}:${port}`));
   }
 
-  async #askAt<T>(at: { readonly host: string; readonly port: number }, api: ApiName, args: object): Promise<T> {
+  async #askAt<T>(at: Address, api: ApiName, args: object, encode?: () => Promise<Buffer>): Promise<T> {
     const key = `${at.host}:${at.port}`;
     if (this.#closed) throw kafkaUnavailable('the connection to Kafka is closed');
     const broker = this.#brokers.get(key) ?? this.#create(key, at);
@@ -197,7 +200,9 @@ export class BrokerDirectory {
       const internals = kafkajs();
       const made = broker.lookupRequest(internals.apiKeys[api] as number, internals.requests[api])(args);
       const response = { decode: made.response.decode, parse: async (decoded: unknown) => decoded };
-      return (await broker.connectionPool.send({ ...made, response })) as T;
+      const request =
+        encode === undefined ? made.request : { ...made.request, encode: async () => ({ buffer: await encode() }) };
+      return (await broker.connectionPool.send({ ...made, request, response })) as T;
     } catch (error) {
       // Whatever failed, this connection is not trusted again: an answer that came too late would be taken for another's.
       if (this.#brokers.get(key) === broker) this.#cut(key);
@@ -206,7 +211,7 @@ export class BrokerDirectory {
     }
   }
 
-  #create(key: string, at: { readonly host: string; readonly port: number }): KafkajsBroker {
+  #create(key: string, at: Address): KafkajsBroker {
     const { Broker, ConnectionPool } = kafkajs();
     const logger = kafkajsLogger(this.#logger);
     const connectionPool = new ConnectionPool({

@@ -10,7 +10,8 @@ let patched: KafkajsInternals | undefined;
 /** The internals of kafkajs, repaired. The first call in a thread applies the repairs. */
 export function kafkajs(): KafkajsInternals {
   if (patched === undefined) {
-    replaceChecksum();
+    replaceModule('kafkajs/src/protocol/recordBatch/crc32C/index.js', checksum);
+    replaceModule('kafkajs/src/protocol/request.js', frameRequest);
     const internals = loadKafkajsInternals();
     stopIdleTimer(internals.RequestQueue.prototype as RequestQueuePrototype);
     connectOnceAndClean(internals.Connection.prototype as ConnectionPrototype);
@@ -20,12 +21,49 @@ export function kafkajs(): KafkajsInternals {
   return patched;
 }
 
-/** The checksum is a loop over bytes in JavaScript: 2.5–3.5 µs per KiB. Replaced before the module that captures it is loaded. */
-function replaceChecksum(): void {
-  const path = kafkajsRequire.resolve('kafkajs/src/protocol/recordBatch/crc32C/index.js');
-  kafkajsRequire(path);
-  const cached = kafkajsRequire.cache[path];
-  if (cached !== undefined) cached.exports = (bytes: Buffer): number => crc32c(bytes);
+/** Takes the place of a module of kafkajs before the modules that capture it are loaded. */
+function replaceModule(path: string, replacement: unknown): void {
+  const resolved = kafkajsRequire.resolve(path);
+  kafkajsRequire(resolved);
+  const cached = kafkajsRequire.cache[resolved];
+  if (cached !== undefined) cached.exports = replacement;
+}
+
+/** The checksum is a loop over bytes in JavaScript: 2.5–3.5 µs per KiB. */
+const checksum = (bytes: Buffer): number => crc32c(bytes);
+
+interface RequestToFrame {
+  readonly correlationId: number;
+  readonly clientId: string;
+  readonly request: {
+    readonly apiKey: number;
+    readonly apiVersion: number;
+    readonly encode: () => Promise<{ readonly buffer: Buffer }>;
+  };
+}
+
+/**
+ * The frame round a request is made by copying it twice through buffers that are cleared first. Once is enough.
+ *
+ *   length i32 · apiKey i16 · apiVersion i16 · correlationId i32 · clientId string · body
+ */
+async function frameRequest({
+  correlationId,
+  clientId,
+  request,
+}: RequestToFrame): Promise<{ readonly buffer: Buffer }> {
+  const { buffer: body } = await request.encode();
+  const idBytes = Buffer.byteLength(clientId);
+  const bodyAt = 4 + 2 + 2 + 4 + 2 + idBytes;
+  const frame = Buffer.allocUnsafe(bodyAt + body.length);
+  let at = frame.writeInt32BE(frame.length - 4, 0);
+  at = frame.writeInt16BE(request.apiKey, at);
+  at = frame.writeInt16BE(request.apiVersion, at);
+  at = frame.writeInt32BE(correlationId, at);
+  at = frame.writeInt16BE(idBytes, at);
+  frame.write(clientId, at);
+  body.copy(frame, bodyAt);
+  return { buffer: frame };
 }
 
 interface RequestQueuePrototype {
@@ -78,7 +116,7 @@ const decompress = promisify(zstdDecompress);
 function registerZstd(internals: KafkajsInternals): void {
   const options = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
   internals.compressionCodecs[zstdType] = () => ({
-    compress: (encoder) => compress(encoder.buffer, options),
+    compress: (encoder) => compress(encoder.buffer, options), // kafkajs's own encoder; ours is produce-request.ts
     decompress: (bytes) => decompress(bytes),
   });
 }

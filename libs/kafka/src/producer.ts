@@ -17,9 +17,9 @@ import type {
   Producer,
 } from './port.ts';
 import { partitionKey } from './port.ts';
+import { produceRequestBody } from './produce-request.ts';
 import { backoffMs, pause } from './waiting.ts';
 
-const compressionTypes: Readonly<Record<Compression, number>> = { none: 0, gzip: 1, zstd: 4 };
 const retryMinMs = 100;
 const retryMaxMs = 1_000;
 const closeGraceMs = 1_000;
@@ -44,12 +44,12 @@ interface Part extends PartitionRecords {
 
 export class DirectProducer implements Producer {
   readonly #directory: BrokerDirectory;
-  readonly #compression: number;
+  readonly #compression: Compression;
   readonly #stopping = new AbortController();
 
   constructor(directory: BrokerDirectory, compression: Compression) {
     this.#directory = directory;
-    this.#compression = compressionTypes[compression];
+    this.#compression = compression;
   }
 
   async send(records: readonly OutgoingRecord[]): Promise<readonly Acknowledgement[]> {
@@ -125,12 +125,10 @@ export class DirectProducer implements Producer {
 
   async #sendTo(leader: number, parts: readonly Part[], outcomes: PartitionOutcome[]): Promise<void> {
     try {
-      const answer = await this.#directory.ask<ProduceAnswer>(leader, 'Produce', {
-        acks: -1,
-        timeout: this.#directory.settings.requestTimeoutMs,
-        compression: this.#compression,
-        topicData: topicData(parts),
-      });
+      const timeoutMs = this.#directory.settings.requestTimeoutMs;
+      const settings = { compression: this.#compression, timeoutMs, timestampMs: Date.now() };
+      const encode = () => produceRequestBody(parts, settings);
+      const answer = await this.#directory.ask<ProduceAnswer>(leader, 'Produce', { acks: -1 }, encode);
       this.#read(answer, parts, outcomes);
     } catch (error) {
       // A failed connection refuses nothing: credentials and permissions can be mended while the records wait.
@@ -176,26 +174,3 @@ export function groupByPartition(records: readonly OutgoingRecord[]): PartitionR
   }
   return [...groups.values()];
 }
-
-function topicData(parts: readonly Part[]): object[] {
-  const topics = new Map<string, object[]>();
-  for (const { topic, partition, records } of parts) {
-    const entry = { partition, firstSequence: 0, messages: records.map(message) };
-    const partitions = topics.get(topic);
-    if (partitions === undefined) topics.set(topic, [entry]);
-    else partitions.push(entry);
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
-}
-
-/** kafkajs takes only Buffers for bytes; a view costs no copy. */
-function message({ key, value, headers }: OutgoingRecord): object {
-  return {
-    key: key instanceof Uint8Array ? asBuffer(key) : key,
-    value: value === null ? null : asBuffer(value),
-    ...(headers === undefined ? {} : { headers }),
-  };
-}
-
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

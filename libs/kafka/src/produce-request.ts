@@ -1,0 +1,82 @@
+// The body of a Produce request (versions 3 to 7), compressed where wanted.
+//
+//   transactionalId string? · acks i16 · timeoutMs i32 · [topic string · [partition i32 · batch i32+bytes]]
+import { promisify } from 'node:util';
+import { constants, gzip, zstdCompress } from 'node:zlib';
+import type { Compression, OutgoingRecord, PartitionRecords } from './port.ts';
+import { batchHeaderBytes, recordsBytes, writeBatchHeader, writeRecords } from './record-batch.ts';
+
+const codecs: Readonly<Record<Compression, number>> = { none: 0, gzip: 1, zstd: 4 };
+const zstd = promisify(zstdCompress);
+const gzipped = promisify(gzip);
+/** For the wire, not for the archive. */
+const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const gzipOptions = { level: 1 };
+
+export interface ProduceSettings {
+  readonly compression: Compression;
+  readonly timeoutMs: number;
+  readonly timestampMs: number;
+}
+
+interface Section extends PartitionRecords {
+  readonly compressed: Buffer | undefined;
+  readonly sizeBytes: number;
+}
+
+export async function produceRequestBody(
+  parts: readonly PartitionRecords[],
+  settings: ProduceSettings,
+): Promise<Buffer> {
+  const sections = await Promise.all(parts.map((part) => prepare(part, settings.compression)));
+  const topics = new Map<string, Section[]>();
+  let sizeBytes = 2 + 2 + 4 + 4;
+  for (const section of sections) {
+    const sharing = topics.get(section.topic);
+    if (sharing === undefined) {
+      topics.set(section.topic, [section]);
+      sizeBytes += 2 + Buffer.byteLength(section.topic) + 4;
+    } else sharing.push(section);
+    sizeBytes += 4 + 4 + batchHeaderBytes + section.sizeBytes;
+  }
+  const body = Buffer.allocUnsafe(sizeBytes);
+  let at = body.writeInt16BE(-1, 0);
+  at = body.writeInt16BE(-1, at); // acks: all in-sync replicas
+  at = body.writeInt32BE(settings.timeoutMs, at);
+  at = body.writeInt32BE(topics.size, at);
+  for (const [topic, sharing] of topics) {
+    at = body.writeInt16BE(Buffer.byteLength(topic), at);
+    at += body.write(topic, at);
+    at = body.writeInt32BE(sharing.length, at);
+    for (const section of sharing) at = writeSection(body, at, section, settings);
+  }
+  return body;
+}
+
+async function prepare(part: PartitionRecords, compression: Compression): Promise<Section> {
+  const sizeBytes = recordsBytes(part.records);
+  if (compression === 'none') return { ...part, compressed: undefined, sizeBytes };
+  const plain = recordsSection(part.records, sizeBytes);
+  const compressed = await (compression === 'zstd' ? zstd(plain, zstdOptions) : gzipped(plain, gzipOptions));
+  return { ...part, compressed, sizeBytes: compressed.length };
+}
+
+function recordsSection(records: readonly OutgoingRecord[], sizeBytes: number): Buffer {
+  const section = Buffer.allocUnsafe(sizeBytes);
+  writeRecords(section, 0, records);
+  return section;
+}
+
+function writeSection(body: Buffer, from: number, section: Section, settings: ProduceSettings): number {
+  const batchAt = from + 8;
+  const recordsAt = batchAt + batchHeaderBytes;
+  const end = recordsAt + section.sizeBytes;
+  body.writeInt32BE(section.partition, from);
+  body.writeInt32BE(end - batchAt, from + 4);
+  if (section.compressed === undefined) writeRecords(body, recordsAt, section.records);
+  else section.compressed.copy(body, recordsAt);
+  const recordCount = section.records.length;
+  const { timestampMs, compression } = settings;
+  writeBatchHeader(body, batchAt, end, { recordCount, timestampMs, compression: codecs[compression] });
+  return end;
+}

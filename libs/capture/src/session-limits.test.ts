@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AnswerStorage, BatchEncoder, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
+import { traceFrames } from '@mirrorstream/pg-wire';
 import {
   bind,
   bound,
+  type Chunking,
   columns,
   copyIn,
   copyOut,
@@ -22,6 +24,7 @@ import {
   requestsOf,
   row,
   type Step,
+  stepBytes,
   summary,
   sync,
   tag,
@@ -30,6 +33,12 @@ import {
 
 const origin = { source: 'orders', captureNode: 'node-1', incarnation: 'k3f9', worker: 0, partition: 1 };
 const startBytes = play(greeting).sent.length;
+
+/** Chunks of this size. */
+const pieces =
+  (chunkBytes: number): Chunking =>
+  (size) =>
+    Array.from({ length: Math.ceil(size / chunkBytes) }, (_, i) => Math.min(size, (i + 1) * chunkBytes));
 
 /** Encoded size of the largest envelope, alone in a batch. */
 function largestPart(records: ReturnType<typeof play>['records']): number {
@@ -83,8 +92,7 @@ test('frames far larger than any buffer pass in constant memory: a Bind, a CopyD
     ['B', columns('a'), row(big), tag('SELECT 1'), ready('I')],
   ];
   let highest = 0;
-  const chunking = (size: number): number[] =>
-    Array.from({ length: Math.ceil(size / 65_536) }, (_, i) => Math.min(size, (i + 1) * 65_536));
+  const chunking = pieces(65_536);
   const { records, sent, session } = play([...greeting, ...steps], {
     chunking,
     open: true,
@@ -133,6 +141,43 @@ test('a COPY that fails while a large CopyData is still coming in ends when that
   );
   assert.equal(ends[1]?.exchanges[0]?.request.length, 14);
   assert.ok(requestsOf(records).equals(sent.subarray(startBytes)));
+});
+
+test('what a client goes on copying after its COPY failed is let go, and the session is followed all along', () => {
+  const pile = data('s'.repeat(60_000));
+  const large = data('s'.repeat(900_000));
+  const steps: Step[] = [
+    ['F', query('COPY t FROM STDIN')],
+    ['B', copyIn],
+    ['F', data('bad')],
+    ['B', error('22P02'), ready('I')],
+    ...Array.from({ length: 100 }, (): Step => ['F', pile]),
+    ['F', large],
+    ['F', large, done, query('SELECT 1')],
+    ['B', tag('SELECT 1'), ready('I')],
+  ];
+  for (const size of [7_001, 65_536]) {
+    let highest = 0;
+    const { records } = play([...greeting, ...steps], {
+      chunking: pieces(size),
+      watch: (it) => {
+        highest = Math.max(highest, it.bufferedBytes);
+      },
+    });
+    assert.deepEqual(
+      records.map((it) => it.kind),
+      ['sessionStart', 'envelope', 'envelope', 'sessionEnd'],
+    );
+    const last = envelopesOf(records)[1]?.exchanges[0];
+    assert.equal(last?.answer?.observations[0]?.commandTag, 'SELECT 1');
+    assert.ok(
+      Buffer.from(last?.request ?? [])
+        .subarray(-14)
+        .equals(stepBytes(['F', query('SELECT 1')])),
+    );
+    assert.doesNotThrow(() => traceFrames('F', last?.request ?? new Uint8Array(0)));
+    assert.ok(highest < 1024 * 1024);
+  }
 });
 
 test('an answer above the cap keeps digests of every statement instead of bytes, equal to those of digest mode', () => {

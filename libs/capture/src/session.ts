@@ -412,7 +412,7 @@ class Session implements SessionCapture {
   }
 
   #checkSize(chunkBytes: number, monoUs: number): void {
-    if (this.#phase !== 'following') return;
+    if (this.#phase !== 'following' && this.#phase !== 'authenticating') return;
     if (this.#conversation?.checkSize(monoUs) === false) this.#lose(GapReason.MEMORY_LIMIT, chunkBytes, monoUs);
   }
 

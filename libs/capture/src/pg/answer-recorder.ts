@@ -6,6 +6,9 @@ import { B, frameEndAt, HEADER_BYTES, uint16At } from '@mirrorstream/pg-wire';
 import { ByteLog } from '../byte-log.ts';
 import type { CaptureLimits } from '../limits.ts';
 
+/** An answer is never cut in two, so it must fit a part beside its observations. */
+const MOST_OF_PART = 0.4;
+
 export class AnswerRecorder {
   /** Answers of the transaction's finished exchanges, and of the one under way from `rawFrom` on. */
   readonly log = new ByteLog();
@@ -16,6 +19,7 @@ export class AnswerRecorder {
   firstReplyAtUs = 0;
   observations: ObservationDraft[] = [];
   readonly #limits: CaptureLimits;
+  readonly #capBytes: number;
   readonly #initialStorage: AnswerStorage;
   #digester: AnswerDigester | null = null;
   #sentAtUs = 0;
@@ -30,6 +34,7 @@ export class AnswerRecorder {
 
   constructor(limits: CaptureLimits) {
     this.#limits = limits;
+    this.#capBytes = Math.min(limits.answerCapBytes, limits.partBytes * MOST_OF_PART);
     this.#initialStorage = { none: AnswerStorage.NONE, digest: AnswerStorage.DIGEST, full: AnswerStorage.FULL }[
       limits.answers
     ];
@@ -67,7 +72,7 @@ export class AnswerRecorder {
     this.sizeBytes += end - start;
     this.#look(type, buffer, start, end);
     if (this.storage === AnswerStorage.FULL) {
-      if (this.sizeBytes > this.#limits.answerCapBytes) this.#spill();
+      if (this.sizeBytes > this.#capBytes) this.#spill();
       else {
         this.#keep(buffer, start, end);
         return;
@@ -81,7 +86,7 @@ export class AnswerRecorder {
     this.sizeBytes += length + 1;
     if (type === B.DataRow || type === B.CopyData) this.#countRow(length - 4);
     if (this.storage === AnswerStorage.FULL) {
-      if (this.sizeBytes > this.#limits.answerCapBytes) this.#spill();
+      if (this.sizeBytes > this.#capBytes) this.#spill();
       else {
         this.flush();
         const header = Uint8Array.of(type, length >>> 24, length >>> 16, length >>> 8, length);

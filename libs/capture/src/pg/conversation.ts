@@ -60,6 +60,8 @@ export class Conversation {
   #failedType = 0;
   /** ReadyForQuery came while a frame that is published in part was still coming in: the exchange ends with that frame. */
   #deferred: { readonly status: Status; readonly atUs: number } | null = null;
+  /** The frame coming in is a stray copy message of which bytes were dropped. */
+  #strayTail = false;
   readonly #limits: CaptureLimits;
   readonly #sequencer: Sequencer;
   readonly #recorder: AnswerRecorder;
@@ -113,6 +115,7 @@ export class Conversation {
 
   clientFrameEnd(): void {
     this.intake.endFrame();
+    if (this.#strayTail) this.#dropStrays();
     const deferred = this.#deferred;
     if (deferred === null) return;
     this.#deferred = null;
@@ -171,6 +174,7 @@ export class Conversation {
   /** Publishes a part when enough is waiting. False: more is kept than a session may keep. */
   checkSize(atUs: number): boolean {
     if (this.unpublishedBytes < this.#limits.partBytes * CUT_AT_SHARE) return true;
+    if (this.#ready && !this.transaction.open) this.#dropStrays();
     if (this.transaction.open) this.#cut(atUs, this.#limits.partBytes * PIECE_SHARE);
     return this.unpublishedBytes <= this.#limits.sessionBufferBytes;
   }
@@ -208,6 +212,7 @@ export class Conversation {
     this.#resetExchange(0);
     this.#status = 'I';
     this.#deferred = null;
+    this.#strayTail = false;
   }
 
   /** Every later envelope says so too. */
@@ -219,6 +224,19 @@ export class Conversation {
   #sent(type: number): void {
     if (!isKnownType('frontend', type)) this.dependsOn(DependencyReason.UNKNOWN_MESSAGE);
     if (this.#ready && !this.transaction.open && hasReply(type)) this.#openTransaction();
+  }
+
+  /**
+   * A failed COPY can leave gigabytes of copy messages under way, eaten by the server in silence. A few are kept with the next
+   * transaction; these are too many. One that is still coming in goes when it ends.
+   */
+  #dropStrays(): void {
+    const { frames, log } = this.intake;
+    this.#strayTail = frames.incomplete;
+    if (this.#strayTail) frames.drop(frames.count - 1);
+    else frames.clear();
+    log.dropTo(log.end);
+    this.#from = log.end;
   }
 
   #hasPending(): boolean {

@@ -13,6 +13,8 @@ export interface CaptureThreadOptions {
   readonly ringBytes: number;
   readonly counts: ForwardCounts;
   readonly onWorkerDied: (error: Error) => void;
+  /** The worker's module; tests give their own. */
+  readonly entry?: URL;
 }
 
 /** The worker's heap: what it holds is bounded by configuration, this is for the case that it is not. */
@@ -85,7 +87,7 @@ export class CaptureThread {
       incarnation: `${Date.now().toString(36)}${randomBytes(3).toString('hex')}`,
     };
     const startedMs = performance.now();
-    const worker = new Worker(new URL('./capture/worker.ts', import.meta.url), {
+    const worker = new Worker(this.#options.entry ?? new URL('./capture/worker.ts', import.meta.url), {
       name: 'capture',
       workerData: settings,
       resourceLimits: { maxOldGenerationSizeMb: workerHeapMb },

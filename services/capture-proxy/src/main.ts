@@ -6,6 +6,7 @@ import { CaptureThread } from './capture-thread.ts';
 import { type CaptureProxyConfig, flags, parseConfig } from './config.ts';
 import { drainSessions } from './drain.ts';
 import { type RunningProxy, startProxy } from './forward/proxy.ts';
+import type { ForwardCounts } from './forward/tap.ts';
 import { occasionally } from './occasionally.ts';
 
 /** After the sessions have ended: for what waits for Kafka. */
@@ -45,17 +46,14 @@ async function start(config: CaptureProxyConfig, kit: ServiceKit): Promise<Runni
     await capture?.stop(0);
     throw error;
   });
+  registerMetrics(kit.metrics, counts, capture);
   const listen = `${proxy.listening.host}:${proxy.listening.port}`;
   logger.info({ listen, forwarding: proxy.forwarding, capture: config.capture }, 'forwarding');
   kit.ready({ listen });
   return { stop: (deadlineMs) => stop(config, kit, proxy, capture, deadlineMs) };
 }
 
-function startCapture(
-  config: CaptureProxyConfig,
-  { logger }: ServiceKit,
-  counts: ConstructorParameters<typeof CaptureThread>[0]['counts'],
-): CaptureThread {
+function startCapture(config: CaptureProxyConfig, { logger }: ServiceKit, counts: ForwardCounts): CaptureThread {
   return new CaptureThread({
     settings: {
       source: config.sourceName,
@@ -71,6 +69,33 @@ function startCapture(
     onWorkerDied: (error) =>
       logger.error({ error: error.message }, 'the capture worker died; forwarding goes on, capture starts anew'),
   });
+}
+
+/** The forwarding thread's numbers. What was captured is in the snapshots. */
+function registerMetrics(
+  metrics: ServiceKit['metrics'],
+  counts: Readonly<ForwardCounts>,
+  capture: CaptureThread | null,
+): void {
+  const prefix = 'mirrorstream_capture_proxy';
+  const counter = (name: string, help: string, read: () => number): void => {
+    metrics.register({ name: `${prefix}_${name}`, help, kind: 'counter', read });
+  };
+  counter('forwarded_bytes_total', 'Bytes forwarded, both directions.', () => counts.bytes);
+  counter('sessions_total', 'Sessions that reached the source.', () => counts.sessionsTotal);
+  metrics.register({
+    name: `${prefix}_sessions_open`,
+    help: 'Sessions open now.',
+    kind: 'gauge',
+    read: () => counts.sessionsOpen,
+  });
+  if (capture === null) return;
+  counter(
+    'ring_dropped_bytes_total',
+    'Bytes not captured because the ring was full.',
+    () => capture.tap.counts.droppedBytes,
+  );
+  counter('ring_overflows_total', 'How often the ring ran full.', () => capture.tap.counts.overflows);
 }
 
 /** Stops accepting, lets open transactions end, publishes what was captured. */

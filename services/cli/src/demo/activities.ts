@@ -222,6 +222,7 @@ export const activities: readonly Activity[] = [
     name: 'planted, changed view: what can be sold',
     run: async ({ client }) => {
       await client.query('SELECT id, name, price FROM sellable_products WHERE id <= 120 ORDER BY id');
+      await client.query('SELECT count(*) AS articles, sum(price) AS total FROM sellable_products');
     },
   },
   {

@@ -15,7 +15,7 @@ const baseStatements: readonly string[] = [
   `INSERT INTO customers SELECT n, 'customer ' || n, (ARRAY['Lisbon','Oslo','Quito','Nairobi','Osaka'])[1 + n % 5], (n * 7919) % 100000
      FROM generate_series(1, ${demoSize.customers}) n`,
   `CREATE TABLE products (id int PRIMARY KEY, name text NOT NULL, price numeric(10,2) NOT NULL, stock int NOT NULL, discontinued bool NOT NULL)`,
-  `INSERT INTO products SELECT n, 'product ' || n, (n * 37 % 5000) / 100.0, n * 13 % 50, n % 10 = 0
+  `INSERT INTO products SELECT n, 'product ' || n, (n * 37 % 5000) / 100.0, n * 13 % 50, n % 7 = 0
      FROM generate_series(1, ${demoSize.products}) n`,
   `CREATE TABLE parcels (id int PRIMARY KEY, tracking text NOT NULL, weight_grams int NOT NULL)`,
   `INSERT INTO parcels SELECT n, 'MS' || lpad((n * 7919 % 1000003)::text, 9, '0'), 100 + n % 900

@@ -12,7 +12,7 @@ export interface AnswerTexts {
 type Side = { readonly answer: DecodedAnswer | null; readonly observation: Observation | undefined };
 
 const maxTextLength = 300;
-const decodeLimits = { maxRows: 200, maxColumns: 50, maxCellChars: 80 };
+const decodeLimits = { maxRows: 200, maxColumns: 50, maxCellChars: 160 };
 
 /** Both answers of an exemplar, told by what the class says is different. */
 export function describeAnswers(
@@ -47,7 +47,7 @@ function tellerOf(
     case 'orderOnly':
       return orderText;
     case 'rowCount':
-      return rowCountText;
+      return (side) => rowCountText(side, side.answer === captured ? replayed : captured);
     default:
       return outcomeText;
   }
@@ -95,10 +95,13 @@ function orderText(side: Side): string {
   return rows.length === 0 ? outcomeText(side) : rows.map((row) => row[0] ?? 'NULL').join(', ');
 }
 
-function rowCountText(side: Side): string {
+/** How many rows, and the first cells of those that only this side has. */
+function rowCountText(side: Side, other: DecodedAnswer | null): string {
   const count = Number(side.observation?.rows ?? side.answer?.rowsKept ?? 0);
-  const first = side.answer?.rows.map((row) => row[0] ?? 'NULL').join(', ');
-  return `${count} ${count === 1 ? 'row' : 'rows'}${first ? `: ${first}` : ''}`;
+  const told = `${count} ${count === 1 ? 'row' : 'rows'}`;
+  const elsewhere = new Set((other?.rows ?? []).map((row) => JSON.stringify(row)));
+  const own = (side.answer?.rows ?? []).filter((row) => !elsewhere.has(JSON.stringify(row)));
+  return own.length === 0 ? told : `${told}, only here: ${own.map((row) => row[0] ?? 'NULL').join(', ')}`;
 }
 
 /** How the statement ended: its error, or its command tag. */

@@ -123,7 +123,7 @@ test('other columns are shown with name and type, other orders and counts by the
     [
       ['columns', 'cents integer', 'cents bigint'],
       ['orderOnly', '1, 2', '2, 1'],
-      ['rowCount', '2 rows: 1, 2', '1 row: 1'],
+      ['rowCount', '2 rows, only here: 2', '1 row'],
     ],
   );
 });

@@ -39,6 +39,9 @@ export function renderSummary(model: ViewModel, columns: number, colour: boolean
     ...model.mirrors.flatMap((mirror) => [emptyLine, ...mirrorBlock(mirror, width)]),
     ...divergenceBlock(model, Number.POSITIVE_INFINITY, width, false),
     ...model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]),
+    ...(model.phase === 'stopped' && model.mirrors.some((mirror) => mirror.status.transactions.inFlight > 0)
+      ? [emptyLine, [span('What is in flight stays in Kafka: the next run on the same data plays it.', 'faint')]]
+      : []),
   ];
   return lines.map((line) => paint(line, columns, colour));
 }
@@ -87,7 +90,7 @@ function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number)
   const { transactions } = status;
   const differs = divergenceClasses.reduce((sum, className) => sum + status.statements[className], 0);
   const head: Line[] = [
-    [span(name, 'strong'), span(` ${what}`, 'faint')],
+    [span(name, 'strong'), span(what === '' ? '' : ` ${what}`, 'faint')],
     [differs === 0 ? span('no divergence', 'good') : span(`${formatCount(differs)} statements differ`, 'bad')],
     [span('behind source '), span(formatDuration(status.behindSourceMs))],
     [span(`lag ${formatCount(status.consumerLag)}`)],

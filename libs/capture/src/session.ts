@@ -12,10 +12,10 @@ import {
   STARTUP_PACKET,
 } from '@mirrorstream/pg-wire';
 import type { CaptureLimits } from './limits.ts';
+import { LostPlace } from './lost-place.ts';
 import { Conversation } from './pg/conversation.ts';
 import type { SendTime } from './pg/request-intake.ts';
 import { readStartupPacket } from './pg/startup.ts';
-import { QuietPoint } from './quiet-point.ts';
 import type { Sequencer } from './sequencer.ts';
 
 export interface SessionCaptureOptions {
@@ -54,15 +54,6 @@ export interface SessionCapture {
  */
 type Phase = 'startUp' | 'authenticating' | 'following' | 'lost' | 'uncaptured' | 'closed';
 
-/** What is missing since the place was lost, or since that was last reported. */
-interface Gap {
-  readonly reason: GapReason;
-  sizeBytes: number;
-  readonly openTransactions: number;
-  readonly atUs: number;
-  readonly reported: boolean;
-}
-
 const BARE_ANSWERS = new Set([0x4e, 0x53, 0x47]); // N, S, G
 const NONE = -1;
 
@@ -74,7 +65,7 @@ class Session implements SessionCapture {
   readonly #options: SessionCaptureOptions;
   readonly #client: FrameSplitter;
   readonly #server: FrameSplitter;
-  readonly #quiet = new QuietPoint();
+  readonly #lost = new LostPlace();
   #phase: Phase = 'startUp';
   #conversation: Conversation | null = null;
   #started = false;
@@ -86,7 +77,6 @@ class Session implements SessionCapture {
   readonly #time: SendTime = { sentUs: 0, afterSeq: 0, replies: 0 };
   /** The server's unfinished frame: when its first byte came. */
   #serverPartialUs = NONE;
-  #gap: Gap | null = null;
 
   constructor(options: SessionCaptureOptions) {
     this.#options = options;
@@ -110,8 +100,8 @@ class Session implements SessionCapture {
   clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
     try {
       if (this.#phase === 'lost') {
-        if (!this.#quiet.client(buffer, start, end)) {
-          this.#unseen(end - start);
+        if (!this.#lost.quiet.client(buffer, start, end)) {
+          this.#lost.unseen(end - start);
           return;
         }
         this.#found(monoUs);
@@ -124,8 +114,8 @@ class Session implements SessionCapture {
 
   serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
     if (this.#phase === 'lost') {
-      this.#quiet.server(buffer, start, end);
-      this.#unseen(end - start);
+      this.#lost.quiet.server(buffer, start, end);
+      this.#lost.unseen(end - start);
       return;
     }
     if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
@@ -135,7 +125,7 @@ class Session implements SessionCapture {
       this.#lose(GapReason.MALFORMED, end - start, monoUs);
     }
     // The chunk in which the place was lost may already hold the quiet point.
-    if (this.#lostPlace()) this.#quiet.server(buffer, start, end);
+    if (this.#lostPlace()) this.#lost.quiet.server(buffer, start, end);
   }
 
   missed(
@@ -146,7 +136,7 @@ class Session implements SessionCapture {
   ): void {
     if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
     this.#lose(reason, bytes, monoUs);
-    this.#quiet.lost();
+    this.#lost.quiet.lost();
   }
 
   cancelled(monoUs: number): void {
@@ -156,8 +146,8 @@ class Session implements SessionCapture {
   tick(monoUs: number): void {
     try {
       if (this.#phase === 'following') this.#conversation?.tick(monoUs);
-      const gap = this.#gap;
-      if (gap !== null && monoUs - gap.atUs >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
+      const since = this.#lost.sinceUs;
+      if (since !== null && monoUs - since >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
     } catch {
       this.#lose(GapReason.MALFORMED, 0, monoUs);
     }
@@ -361,11 +351,8 @@ class Session implements SessionCapture {
       return;
     }
     const open = this.openTransactions;
-    if (this.#gap === null) {
-      this.#gap = { reason, sizeBytes: 0, openTransactions: open, atUs: monoUs, reported: false };
-      this.#quiet.reset();
-    }
-    this.#gap.sizeBytes += sizeBytes + (open === 1 ? (this.#conversation?.unpublishedBytes ?? 0) : 0);
+    const givenUpBytes = open === 1 ? (this.#conversation?.unpublishedBytes ?? 0) : 0;
+    this.#lost.lose(reason, sizeBytes + givenUpBytes, open, monoUs);
     this.#client.reset();
     this.#server.reset();
     this.#serverPartialUs = NONE;
@@ -386,29 +373,11 @@ class Session implements SessionCapture {
   }
 
   #reportGap(monoUs: number): void {
-    const gap = this.#gap;
-    if (gap === null) return;
-    const nothingNew = gap.reported && gap.sizeBytes === 0 && this.#quiet.idles === 0;
-    if (nothingNew && this.#phase === 'lost') return;
-    this.#gap = null;
-    if (nothingNew) return;
-    const transactions = Math.max(gap.openTransactions, this.#quiet.idles);
-    this.#options.emit({
-      kind: 'gap',
-      sessionId: this.#options.sessionId,
-      atUs: this.#wallUs(gap.atUs),
-      reason: gap.reason,
-      transactions,
-      sizeBytes: gap.sizeBytes,
-      afterSeq: this.#conversation?.transaction.lastSeq ?? 0,
-      transactionsExact: false,
-    });
-    this.#quiet.idles = 0;
-    if (this.#phase === 'lost') this.#gap = { ...gap, sizeBytes: 0, openTransactions: 0, atUs: monoUs, reported: true };
-  }
-
-  #unseen(sizeBytes: number): void {
-    if (this.#gap !== null) this.#gap.sizeBytes += sizeBytes;
+    const { sessionId, clock, emit } = this.#options;
+    const afterSeq = this.#conversation?.transaction.lastSeq ?? 0;
+    const context = { sessionId, wallUsAtMonoZero: clock.wallUsAtMonoZero, afterSeq };
+    const gap = this.#lost.report(context, this.#lostPlace(), monoUs);
+    if (gap !== null) emit(gap);
   }
 
   #checkSize(chunkBytes: number, monoUs: number): void {

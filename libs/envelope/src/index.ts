@@ -3,9 +3,7 @@
 export * from './batch-encoder.ts';
 export * from './decode.ts';
 export * from './drafts.ts';
-export { encodeRecord } from './encode-record.ts';
 export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
-export { ProtoWriter, wire } from './proto-writer.ts';

@@ -1,10 +1,9 @@
 // Assembles exchanges and transactions from the frames of both directions, from the session's start-up on.
-import { AnswerStorage, DependencyReason, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
+import { DependencyReason, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
 import {
   B,
   errorField,
   errorSeverity,
-  F,
   isKnownType,
   parameterStatusName,
   parameterStatusValue,
@@ -16,24 +15,22 @@ import type { Sequencer } from '../sequencer.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
 import { type Tag, TagCache } from './command-tag.ts';
-import { exchangeDraft, type SegmentScope, segmentsOf } from './exchange-draft.ts';
+import { OpenExchange, type Status } from './open-exchange.ts';
 import { StatementTable } from './prepared.ts';
 import { hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
-import { RequestIntake, redactionsOf, type SendTime } from './request-intake.ts';
+import { RequestIntake, type SendTime } from './request-intake.ts';
 import { SettingsTracker } from './settings.ts';
 import type { SessionIdentity } from './startup.ts';
 import { dependencyBit, StatementEffects } from './statement-effects.ts';
 import { StatementUse } from './statement-use.ts';
 import { type EnvelopeOrigin, Transaction } from './transaction.ts';
 
-type Status = '' | 'I' | 'T' | 'E';
 const statusOf: Readonly<Record<number, Status>> = { 73: 'I', 84: 'T', 69: 'E' };
 
 /** A part is cut when this share of its size is waiting: one more exchange will usually still fit. */
 const CUT_AT_SHARE = 0.75;
 /** A request under way is published in pieces when this share of a part is there. */
 const PIECE_SHARE = 0.25;
-const NONE = -1;
 
 /** Tags repeat over all sessions of a worker. */
 const tags = new TagCache();
@@ -50,29 +47,20 @@ export class Conversation {
   #fatal = false;
   /** Replies seen, asynchronous messages left out. */
   #replies = 0;
-  // The exchange under way.
-  #answering = false;
-  #from = 0;
-  #sentAtUs = NONE;
-  #cancelledAtUs = NONE;
-  #replyBase = Number.POSITIVE_INFINITY;
-  #publishedReplies = 0;
-  #failedType = 0;
   /** ReadyForQuery came while a frame that is published in part was still coming in: the exchange ends with that frame. */
   #deferred: { readonly status: Status; readonly atUs: number } | null = null;
   /** The frame coming in is a stray copy message of which bytes were dropped. */
   #strayTail = false;
   readonly #limits: CaptureLimits;
-  readonly #sequencer: Sequencer;
   readonly #recorder: AnswerRecorder;
   readonly #matcher: ReplyMatcher;
   readonly #statements: StatementTable;
   readonly #effects: StatementEffects;
   readonly #use: StatementUse;
+  readonly #exchange: OpenExchange;
 
   constructor(origin: EnvelopeOrigin, limits: CaptureLimits, identity: SessionIdentity, sequencer: Sequencer) {
     this.#limits = limits;
-    this.#sequencer = sequencer;
     this.#recorder = new AnswerRecorder(limits);
     this.#matcher = new ReplyMatcher(this.intake.frames);
     this.#statements = new StatementTable(limits);
@@ -80,6 +68,7 @@ export class Conversation {
     this.transaction = new Transaction(origin, limits, identity, logs, this.#statements);
     this.#effects = new StatementEffects(this.settings, this.#statements, this.transaction);
     this.#use = new StatementUse(this.intake, this.#statements, this.transaction, this.#effects);
+    this.#exchange = new OpenExchange(this.intake, this.#recorder, this.transaction, sequencer);
   }
 
   /** Replies seen so far: what a frame sent now comes after. */
@@ -145,21 +134,21 @@ export class Conversation {
 
   serverFrameBegin(type: number, length: number, startedAtUs: number): boolean {
     if (isAsynchronous(type)) {
-      if (this.#answering) this.#recorder.beginFrame(type, length);
+      if (this.#exchange.answering) this.#recorder.beginFrame(type, length);
       return true;
     }
     if (this.#step(type, startedAtUs) === Reply.outOfStep) return false;
-    if (this.#answering) this.#recorder.beginFrame(type, length);
+    if (this.#exchange.answering) this.#recorder.beginFrame(type, length);
     return true;
   }
 
   serverFramePart(buffer: Uint8Array, start: number, end: number): void {
-    if (this.#answering) this.#recorder.framePart(buffer, start, end);
+    if (this.#exchange.answering) this.#recorder.framePart(buffer, start, end);
   }
 
   /** A large frame ended: of those, only an error or a function's result ends a statement. */
   serverFrameEnd(type: number, atUs: number): void {
-    if (!this.#answering) return;
+    if (!this.#exchange.answering) return;
     this.#recorder.endFrame(atUs);
     if (type === B.FunctionCallResponse) this.#recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
     if (type === B.ErrorResponse) this.#failed('', '', atUs);
@@ -187,15 +176,16 @@ export class Conversation {
   }
 
   cancelled(atUs: number): void {
-    if (this.transaction.open && (this.#answering || this.intake.frames.count > 0)) this.#cancelledAtUs = atUs;
+    if (this.transaction.open && (this.#exchange.answering || this.intake.frames.count > 0))
+      this.#exchange.cancelled(atUs);
   }
 
   /** The connection is gone: publishes the open transaction with what is known of it. */
   close(): void {
     if (this.#deferred !== null) this.clientFrameEnd();
     if (!this.transaction.open) return;
-    const unanswered = this.#answering || this.#hasPending();
-    while (this.#answering || this.intake.frames.count > 0) this.#leaveUnanswered();
+    const unanswered = this.#exchange.answering || this.#hasPending();
+    while (this.#exchange.answering || this.intake.frames.count > 0) this.#leaveUnanswered();
     const ended = this.#status === 'E' || this.#fatal ? TransactionOutcome.FAILED : TransactionOutcome.ROLLED_BACK;
     this.transaction.end(unanswered ? TransactionOutcome.UNKNOWN : ended);
   }
@@ -209,7 +199,7 @@ export class Conversation {
     this.#statements.transactionEnded();
     this.#statements.close('');
     this.#effects.ended(false);
-    this.#resetExchange(0);
+    this.#exchange.reset(0);
     this.#status = 'I';
     this.#deferred = null;
     this.#strayTail = false;
@@ -236,7 +226,7 @@ export class Conversation {
     if (this.#strayTail) frames.drop(frames.count - 1);
     else frames.clear();
     log.dropTo(log.end);
-    this.#from = log.end;
+    this.#exchange.from = log.end;
   }
 
   #hasPending(): boolean {
@@ -262,7 +252,7 @@ export class Conversation {
     } else if (!isKnownType('backend', type)) {
       this.dependsOn(DependencyReason.UNKNOWN_MESSAGE);
     }
-    if (!this.transaction.open || !(this.#answering || this.#hasPending())) return;
+    if (!this.transaction.open || !(this.#exchange.answering || this.#hasPending())) return;
     this.#beginAnswer();
     this.#recorder.frame(type, buffer, start, end, atUs);
   }
@@ -270,19 +260,13 @@ export class Conversation {
   #step(type: number, startedAtUs: number): Reply {
     if (this.#deferred !== null) return Reply.outOfStep;
     const reply = this.#matcher.step(type);
-    if (reply === Reply.outOfStep || !this.transaction.open) {
-      if (reply === Reply.unsolicited) this.#fatal = true;
-      return reply === Reply.unsolicited ? reply : Reply.outOfStep;
-    }
     if (reply === Reply.unsolicited) {
       this.#fatal = true;
       return reply;
     }
+    if (reply === Reply.outOfStep || !this.transaction.open) return Reply.outOfStep;
     this.#beginAnswer();
-    if (this.#replyBase === Number.POSITIVE_INFINITY) {
-      this.#replyBase = this.#replies;
-      this.#recorder.firstReplyAtUs = Math.max(1, startedAtUs);
-    }
+    this.#exchange.replied(this.#replies, startedAtUs);
     this.#replies += 1;
     if (this.#matcher.queryBegan) {
       this.#matcher.queryBegan = false;
@@ -292,11 +276,7 @@ export class Conversation {
   }
 
   #beginAnswer(): void {
-    if (this.#answering) return;
-    this.#answering = true;
-    if (this.#sentAtUs === NONE) this.#sentAtUs = this.intake.frames.at(0).sentUs;
-    this.#recorder.begin(this.#sentAtUs);
-    this.#effects.exchangeBegan();
+    if (this.#exchange.beginAnswer()) this.#effects.exchangeBegan();
   }
 
   #replied(reply: Reply, type: number, buffer: Uint8Array, start: number, end: number, atUs: number): boolean {
@@ -355,81 +335,22 @@ export class Conversation {
     this.#recorder.observe(StatementEnd.ERROR, '', state, severity, atUs);
     this.#effects.failed();
     const matched = this.#matcher.matched;
-    this.#failedType = matched?.type ?? 0;
+    this.#exchange.failedType = matched?.type ?? 0;
     if (matched !== null && this.#matcher.mode === 'skipping') this.#use.failed(matched);
   }
 
   #finishExchange(status: Status, atUs: number): void {
     const { frames } = this.intake;
-    if (frames.incomplete && (frames.last as ClientFrame).start < this.#from) {
+    if (frames.incomplete && (frames.last as ClientFrame).start < this.#exchange.from) {
       this.#deferred = { status, atUs };
       return;
     }
-    this.#addSkipped(this.#matcher.skippedFrom, frames.cursor, StatementEnd.SKIPPED);
+    this.#exchange.addWithoutAnswer(this.#matcher.skippedFrom, frames.cursor, StatementEnd.SKIPPED);
     const statusBefore = this.#status;
     this.#status = status;
-    this.#addExchange(frames.cursor, status, atUs);
+    this.#exchange.finish(frames.cursor, status, atUs);
     this.exchanges += 1;
     if (status === 'I') this.#endTransaction(statusBefore);
-  }
-
-  /** Statements among frames [from, to) that got no answer of their own. */
-  #addSkipped(from: number, to: number, end: StatementEnd): void {
-    if (from < 0) return;
-    // The statement whose Parse, Bind or Describe failed has its observation: the error.
-    let passed = this.#failedType === F.Parse || this.#failedType === F.Bind || this.#failedType === F.Describe;
-    for (let i = from; i < to; i++) {
-      const { type } = this.intake.frames.at(i);
-      if (type !== F.Execute && type !== F.Query) continue;
-      if (passed && type === F.Execute) passed = false;
-      else this.#recorder.add(end);
-    }
-  }
-
-  /** Makes the first `count` frames, or what is left of them, the exchange that the recorder holds the answer to. */
-  #addExchange(count: number, status: Status, doneAtUs: number): void {
-    const { frames } = this.intake;
-    const { transaction } = this;
-    const recorder = this.#recorder;
-    const answered = status !== '';
-    const from = this.#from;
-    const to = count > 0 ? Math.max(from, frames.at(count - 1).end) : from;
-    if (this.#sentAtUs === NONE && count > 0) this.#sentAtUs = frames.at(0).sentUs;
-    const started = transaction.startedMonoUs;
-    const draft = exchangeDraft(transaction.exchangeCount, count > 0 ? frames.at(0) : null, started, this.#sentAtUs);
-    if (this.#replies > this.#replyBase) draft.segments = segmentsOf(frames, count, this.#scope(from));
-    if (this.#answering) {
-      recorder.finish();
-      const { storage, observations, sizeBytes } = recorder;
-      draft.answer = { storage, observations, raw: NO_BYTES, sizeBytes, status };
-      if (recorder.firstReplyAtUs > 0) draft.firstReplyUs = Math.max(1, recorder.firstReplyAtUs - started);
-    }
-    if (answered) {
-      draft.doneUs = Math.max(1, doneAtUs - started);
-      draft.doneSeq = this.#sequencer.next();
-    }
-    if (this.#cancelledAtUs !== NONE) draft.cancelledAfterUs = Math.max(1, this.#cancelledAtUs - this.#sentAtUs);
-    for (let i = 0; i < count; i++) transaction.redactions += redactionsOf(frames.at(i));
-    const stored = this.#answering && recorder.storage === AnswerStorage.FULL;
-    transaction.add({ draft, from, to, rawFrom: recorder.rawFrom, rawTo: stored ? recorder.rawTo : recorder.rawFrom });
-    transaction.exchangeCount += 1;
-    frames.drop(count);
-    this.#resetExchange(to);
-  }
-
-  #scope(from: number): SegmentScope {
-    const { startedMonoUs } = this.transaction;
-    return { from, startedMonoUs, replyBase: this.#replyBase, publishedReplies: this.#publishedReplies };
-  }
-
-  #resetExchange(from: number): void {
-    this.#answering = false;
-    this.#from = from;
-    this.#sentAtUs = NONE;
-    this.#cancelledAtUs = NONE;
-    this.#replyBase = Number.POSITIVE_INFINITY;
-    this.#publishedReplies = Number.POSITIVE_INFINITY;
-    this.#failedType = 0;
   }
 
   #endTransaction(statusBefore: Status): void {
@@ -439,7 +360,7 @@ export class Conversation {
     this.#statements.transactionEnded();
     this.#recorder.log.clear();
     const { log, frames } = this.intake;
-    log.dropTo(this.#from);
+    log.dropTo(this.#exchange.from);
     if (frames.count > 0) this.#openTransaction();
   }
 
@@ -447,32 +368,12 @@ export class Conversation {
   #cut(atUs: number, leastBytes: number): void {
     const { frames, log } = this.intake;
     const certain = this.#matcher.certainEnd();
-    const available = certain > 0 ? frames.at(certain - 1).end - this.#from : 0;
-    if (available >= leastBytes) this.#addPiece(certain);
+    const available = certain > 0 ? frames.at(certain - 1).end - this.#exchange.from : 0;
+    if (available >= leastBytes) this.#exchange.addPiece(certain);
     if (!this.transaction.hasFinished) return;
     this.transaction.publishPart(atUs);
-    log.dropTo(this.#from);
-    this.#recorder.log.dropTo(this.#answering ? this.#recorder.rawFrom : this.#recorder.log.end);
-  }
-
-  #addPiece(count: number): void {
-    const { frames } = this.intake;
-    const to = this.intake.prepareCut(count - 1);
-    if (to <= this.#from) return;
-    const { transaction } = this;
-    if (this.#sentAtUs === NONE) this.#sentAtUs = frames.at(0).sentUs;
-    const draft = exchangeDraft(transaction.exchangeCount, frames.at(0), transaction.startedMonoUs, this.#sentAtUs);
-    draft.continues = true;
-    draft.segments = segmentsOf(frames, count, this.#scope(this.#from));
-    transaction.add({ draft, from: this.#from, to, rawFrom: 0, rawTo: 0 });
-    this.#publishedReplies = frames.at(count - 1).replies;
-    this.#from = to;
-    // What the server is done with goes; the frame it is at stays for its text.
-    let done = 0;
-    while (done < frames.cursor - 1 && frames.at(done).end <= to)
-      transaction.redactions += redactionsOf(frames.at(done++));
-    frames.drop(done);
-    frames.mergeCopyData(to);
+    log.dropTo(this.#exchange.from);
+    this.#recorder.log.dropTo(this.#exchange.answering ? this.#recorder.rawFrom : this.#recorder.log.end);
   }
 
   /** The connection was lost: the next exchange ends without ReadyForQuery. */
@@ -483,17 +384,15 @@ export class Conversation {
     const skipping = matcher.mode === 'skipping';
     const count = Math.max(matcher.certainEnd(), frames.cursor) || frames.count;
     this.#use.leftUnanswered(frames.cursor, count);
-    if (!this.#answering) this.#recorder.begin(count > 0 ? frames.at(0).sentUs : 0);
+    if (!this.#exchange.answering) this.#recorder.begin(count > 0 ? frames.at(0).sentUs : 0);
     if (begun) this.#recorder.add(StatementEnd.UNANSWERED);
-    if (!skipping) this.#failedType = 0;
-    this.#addSkipped(frames.cursor, count, skipping ? StatementEnd.SKIPPED : StatementEnd.UNANSWERED);
-    this.#answering ||= this.#recorder.observations.length > 0;
-    this.#addExchange(count, '', 0);
+    if (!skipping) this.#exchange.failedType = 0;
+    this.#exchange.addWithoutAnswer(frames.cursor, count, skipping ? StatementEnd.SKIPPED : StatementEnd.UNANSWERED);
+    this.#exchange.answering ||= this.#recorder.observations.length > 0;
+    this.#exchange.finish(count, '', 0);
     matcher.reset();
   }
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 /** Neither answers nor needs anything: notices, notifications, parameter changes, a key, and what we do not know. */
 function isAsynchronous(type: number): boolean {

@@ -1,0 +1,66 @@
+// What is missing since a session's place was lost, and where it can be followed again.
+import type { GapDraft, GapReason } from '@mirrorstream/envelope';
+import { QuietPoint } from './quiet-point.ts';
+
+/** What is missing since the place was lost, or since that was last reported. */
+interface Missing {
+  readonly reason: GapReason;
+  readonly openTransactions: number;
+  readonly atUs: number;
+  readonly reported: boolean;
+  sizeBytes: number;
+}
+
+/** The facts a report needs besides; `atUs`: wall clock at which the place was lost. */
+export interface GapContext {
+  readonly sessionId: string;
+  readonly wallUsAtMonoZero: number;
+  readonly afterSeq: number;
+}
+
+export class LostPlace {
+  readonly quiet = new QuietPoint();
+  #missing: Missing | null = null;
+
+  /** The place is lost, or lost again: `sizeBytes` of traffic cannot be captured, `openTransactions` were given up. */
+  lose(reason: GapReason, sizeBytes: number, openTransactions: number, atUs: number): void {
+    if (this.#missing === null) {
+      this.#missing = { reason, sizeBytes, openTransactions, atUs, reported: false };
+      this.quiet.reset();
+    } else {
+      this.#missing.sizeBytes += sizeBytes;
+    }
+  }
+
+  /** Bytes that went by meanwhile. */
+  unseen(sizeBytes: number): void {
+    if (this.#missing !== null) this.#missing.sizeBytes += sizeBytes;
+  }
+
+  /** Monotonic time since which nothing was reported; null when nothing is missing. */
+  get sinceUs(): number | null {
+    return this.#missing?.atUs ?? null;
+  }
+
+  /** The gap so far, null when there is none or nothing new. `goesOn`: the place is still lost at `atUs`. */
+  report(context: GapContext, goesOn: boolean, atUs: number): GapDraft | null {
+    const missing = this.#missing;
+    if (missing === null) return null;
+    const { reason, sizeBytes, openTransactions } = missing;
+    const { idles } = this.quiet;
+    const nothingNew = missing.reported && sizeBytes === 0 && idles === 0;
+    this.#missing = goesOn ? { reason, sizeBytes: 0, openTransactions: 0, atUs, reported: true } : null;
+    this.quiet.idles = 0;
+    if (nothingNew) return null;
+    return {
+      kind: 'gap',
+      sessionId: context.sessionId,
+      atUs: context.wallUsAtMonoZero + missing.atUs,
+      reason,
+      transactions: Math.max(openTransactions, idles),
+      sizeBytes,
+      afterSeq: context.afterSeq,
+      transactionsExact: false,
+    };
+  }
+}

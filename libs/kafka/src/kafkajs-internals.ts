@@ -78,11 +78,13 @@ export interface CompressionCodec {
 }
 
 /** kafkajs's CommonJS loader: modules replaced in its cache before first use are seen by kafkajs itself. */
-export const kafkajsRequire = createRequire(import.meta.url);
+const require = createRequire(import.meta.url);
+
+export { require as kafkajsRequire };
 
 /** The version of the kafkajs that is installed. */
 export function installedKafkajsVersion(): string {
-  return (kafkajsRequire('kafkajs/package.json') as { version: string }).version;
+  return (require('kafkajs/package.json') as { version: string }).version;
 }
 
 /** Opens the window. Throws `missingPrerequisite` when another version of kafkajs is installed. */
@@ -94,21 +96,21 @@ export function loadKafkajsInternals(): KafkajsInternals {
       hint: 'Run npm ci; this package reaches below the public interface of kafkajs and was made for one version.',
     });
   }
-  const protocol = kafkajsRequire('kafkajs/src/protocol/requests') as { requests: Record<string, unknown> };
-  const errors = kafkajsRequire('kafkajs/src/protocol/error') as { errorCodes: { code: number; type: string }[] };
-  const assigner = kafkajsRequire('kafkajs/src/consumer/assignerProtocol') as Pick<
+  const protocol = require('kafkajs/src/protocol/requests') as { requests: Record<string, unknown> };
+  const errors = require('kafkajs/src/protocol/error') as { errorCodes: { code: number; type: string }[] };
+  const assigner = require('kafkajs/src/consumer/assignerProtocol') as Pick<
     KafkajsInternals,
     'MemberMetadata' | 'MemberAssignment'
   >;
-  const compression = kafkajsRequire('kafkajs/src/protocol/message/compression') as {
+  const compression = require('kafkajs/src/protocol/message/compression') as {
     Codecs: Record<number, () => CompressionCodec>;
   };
   return {
-    Broker: kafkajsRequire('kafkajs/src/broker') as KafkajsInternals['Broker'],
-    ConnectionPool: kafkajsRequire('kafkajs/src/network/connectionPool') as KafkajsInternals['ConnectionPool'],
-    Connection: kafkajsRequire('kafkajs/src/network/connection') as KafkajsInternals['Connection'],
-    RequestQueue: kafkajsRequire('kafkajs/src/network/requestQueue') as KafkajsInternals['RequestQueue'],
-    apiKeys: kafkajsRequire('kafkajs/src/protocol/requests/apiKeys') as Record<string, number>,
+    Broker: require('kafkajs/src/broker') as KafkajsInternals['Broker'],
+    ConnectionPool: require('kafkajs/src/network/connectionPool') as KafkajsInternals['ConnectionPool'],
+    Connection: require('kafkajs/src/network/connection') as KafkajsInternals['Connection'],
+    RequestQueue: require('kafkajs/src/network/requestQueue') as KafkajsInternals['RequestQueue'],
+    apiKeys: require('kafkajs/src/protocol/requests/apiKeys') as Record<string, number>,
     requests: protocol.requests,
     errorTypes: new Map(errors.errorCodes.map(({ code, type }) => [code, type])),
     compressionCodecs: compression.Codecs,

@@ -134,7 +134,9 @@ const logDir = (options: KafkaBrokerOptions): string => join(options.dataDir, 'l
 async function format(run: JavaRun, propertiesFile: string): Promise<void> {
   if (await exists(join(logDir(run.options), 'meta.properties'))) return;
   const clusterId = randomBytes(16).toString('base64url');
-  const tool = ['kafka.tools.StorageTool', 'format', '--ignore-formatted', '-t', clusterId, '-c', propertiesFile];
+  // With an equals sign: one id in 64 begins with a hyphen and would be taken for an option.
+  const id = `--cluster-id=${clusterId}`;
+  const tool = ['kafka.tools.StorageTool', 'format', '--ignore-formatted', id, '-c', propertiesFile];
   const child = await spawnJava(run, 'kafka format', tool);
   const giveUp = setTimeout(() => void child.kill9(), limits.formatDeadlineMs);
   const exit = await child.exited;

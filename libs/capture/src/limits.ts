@@ -1,4 +1,5 @@
 // What capture may keep of a session: every bound of the assembler, with its default.
+import { MirrorstreamError } from '@mirrorstream/domain';
 
 /** What is stored of production's answers. Tags, counts and SQLSTATE always are. */
 export type AnswerPolicy = 'none' | 'digest' | 'full';
@@ -33,3 +34,22 @@ export const defaultCaptureLimits: CaptureLimits = {
   maxStatements: 1000,
   maxStatementBytes: 1024 * 1024,
 };
+
+const leastPartBytes = 4 * 1024;
+
+/** Throws `badInput` for limits no session could work with. */
+export function checkCaptureLimits(limits: CaptureLimits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    if (name !== 'answers' && !(Number.isFinite(value) && value >= 0))
+      throw badLimit(name, 'must be a number of at least 0');
+  }
+  if (limits.partBytes < leastPartBytes) throw badLimit('partBytes', `must be at least ${leastPartBytes}`);
+  if (limits.sessionBufferBytes < limits.partBytes) throw badLimit('sessionBufferBytes', 'must not be below partBytes');
+}
+
+function badLimit(name: string, problem: string): MirrorstreamError {
+  return new MirrorstreamError('badInput', `capture limit ${name} ${problem}`, {
+    stage: 'capture',
+    hint: 'Leave it out to get the default.',
+  });
+}

@@ -358,3 +358,19 @@ test('sampling draws are uniform and depend on the id alone', () => {
     assert.ok(Math.abs(share - 2000) < 3 * Math.sqrt(1800), `tenth ${tenth}: ${share}`);
   }
 });
+
+test('limits no session could work with are refused by name', () => {
+  const limits = { ...defaultCaptureLimits, partBytes: 100 };
+  const open = (changed: object) => () =>
+    openSession({
+      sessionId: 's',
+      samplingDraw: 0,
+      clock: { wallUsAtMonoZero: 0 },
+      sequencer: createSequencer(),
+      limits: { ...limits, ...changed },
+      emit: () => {},
+    });
+  assert.throws(open({}), /partBytes must be at least 4096/);
+  assert.throws(open({ partBytes: 2 ** 23 }), /sessionBufferBytes must not be below partBytes/);
+  assert.throws(open({ partBytes: 2 ** 19, partAgeUs: Number.NaN }), /partAgeUs must be a number/);
+});

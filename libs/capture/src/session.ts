@@ -11,7 +11,7 @@ import {
   readyForQueryStatus,
   STARTUP_PACKET,
 } from '@mirrorstream/pg-wire';
-import type { CaptureLimits } from './limits.ts';
+import { type CaptureLimits, checkCaptureLimits } from './limits.ts';
 import { LostPlace } from './lost-place.ts';
 import { Conversation } from './pg/conversation.ts';
 import type { SendTime } from './pg/request-intake.ts';
@@ -57,7 +57,9 @@ type Phase = 'startUp' | 'authenticating' | 'following' | 'lost' | 'uncaptured' 
 const BARE_ANSWERS = new Set([0x4e, 0x53, 0x47]); // N, S, G
 const NONE = -1;
 
+/** Throws `badInput` for limits no session could work with; nothing throws afterwards. */
 export function openSession(options: SessionCaptureOptions): SessionCapture {
+  checkCaptureLimits(options.limits);
   return new Session(options);
 }
 

@@ -1,0 +1,220 @@
+// A source behind the capture proxy, a mirror, replayers as processes, and what they published: the set of the replayer's tests.
+import assert from 'node:assert/strict';
+import {
+  deadLetterTopic,
+  envelopesTopic,
+  type ReplayerSnapshot,
+  replayerGroup,
+  resultsTopic,
+  snapshotSchema,
+  statusTopic,
+} from '@mirrorstream/domain';
+import { decodeEnvelopeBatch, decodeResultBatch, type Result, ResultOutcome } from '@mirrorstream/envelope';
+import { type Admin, connectKafka, type IncomingRecord, type KafkaClient } from '@mirrorstream/kafka';
+import {
+  createDatabase,
+  type PostgresAddress,
+  type SpawnedService,
+  sharedPostgres,
+  spawnService,
+  uniqueName,
+  waitFor,
+} from '@mirrorstream/testkit';
+
+export interface Mirror {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** A transaction as its results tell: one entry per result of a last part. */
+export type Outcomes = ReadonlyMap<string, readonly Result[]>;
+
+const partitions = 4;
+const environment = 'default';
+
+export class ReplayerScene {
+  readonly source = uniqueName('replay');
+  readonly brokers: string;
+  readonly client: KafkaClient;
+  readonly admin: Admin;
+  /** The source's database, directly. */
+  sourceUrl = '';
+  /** The same through the proxy. */
+  proxyUrl = '';
+  readonly #services: SpawnedService[] = [];
+  readonly #cleanUps: (() => Promise<void>)[] = [];
+  #proxy: SpawnedService | null = null;
+
+  private constructor(brokers: string, client: KafkaClient, admin: Admin) {
+    this.brokers = brokers;
+    this.client = client;
+    this.admin = admin;
+  }
+
+  static async open(brokers: string): Promise<ReplayerScene> {
+    const client = connectKafka({ brokers: [brokers], clientId: 'replayer-test' });
+    const scene = new ReplayerScene(brokers, client, await client.admin());
+    await scene.#startProxy();
+    return scene;
+  }
+
+  async #startProxy(): Promise<void> {
+    const server = await sharedPostgres('source');
+    const database = await createDatabase(server, { after: (work) => this.#cleanUps.push(work) });
+    this.sourceUrl = database.url;
+    this.#proxy = await this.#spawn([
+      'capture-proxy',
+      ...['--listen', '127.0.0.1:0', '--source', `${server.host}:${server.port}`, '--source-name', this.source],
+      ...['--brokers', this.brokers, '--node', 'test', '--partitions', String(partitions)],
+    ]);
+    const { listen } = JSON.parse(await this.#proxy.waitForLine(/"ready":true/)) as { listen: string };
+    const through = new URL(database.url);
+    through.host = listen;
+    this.proxyUrl = through.href;
+    await waitFor(async () => (await this.admin.partitionCounts([envelopesTopic(this.source)])).size > 0, {
+      what: 'the envelopes topic',
+    });
+  }
+
+  /** After it, all that went through the proxy is in Kafka. */
+  async stopProxy(): Promise<void> {
+    const exit = await this.#proxy?.stop({ graceMs: 60_000 });
+    assert.equal(exit?.code, 0, exit?.lastLogLines.join('\n'));
+  }
+
+  async newMirror(server?: PostgresAddress): Promise<Mirror> {
+    const at = server ?? (await sharedPostgres('control'));
+    const database = await createDatabase(at, { after: (work) => this.#cleanUps.push(work) });
+    return { name: uniqueName('mirror'), url: database.url };
+  }
+
+  async startReplayer(mirror: Mirror, ...flags: readonly string[]): Promise<SpawnedService> {
+    const service = await this.#spawn(
+      [
+        'replayer',
+        ...['--mirror', mirror.name, '--source-name', this.source, '--brokers', this.brokers],
+        ...['--environment', environment, '--target-env', 'TEST_TARGET', '--replay-delay-ms', '0', ...flags],
+      ],
+      { TEST_TARGET: mirror.url },
+    );
+    await service.waitForLine(/"ready":true/);
+    return service;
+  }
+
+  /** Sessions and sequence numbers of all whole transactions captured so far. */
+  async captured(): Promise<ReadonlySet<string>> {
+    const keys = new Set<string>();
+    await this.#readAll(envelopesTopic(this.source), ({ value, headers }) => {
+      if (value === null || headers['poison'] !== undefined) return;
+      for (const { record } of decodeEnvelopeBatch(value).records)
+        if (record.case === 'envelope' && record.value.lastPart)
+          keys.add(`${record.value.sessionId}/${record.value.sessionSeq}`);
+    });
+    return keys;
+  }
+
+  async outcomes(mirror: Mirror): Promise<Outcomes> {
+    const found = new Map<string, Result[]>();
+    for (const result of await this.results(mirror)) {
+      if (!result.ref?.lastPart || result.ref.sessionId === '') continue;
+      const key = `${result.ref.sessionId}/${result.ref.sessionSeq}`;
+      found.set(key, [...(found.get(key) ?? []), result]);
+    }
+    return found;
+  }
+
+  async results(mirror: Mirror): Promise<readonly Result[]> {
+    const results: Result[] = [];
+    await this.#readAll(resultsTopic(environment, mirror.name), ({ value }) => {
+      if (value !== null) results.push(...decodeResultBatch(value).results);
+    });
+    return results;
+  }
+
+  async deadLetters(mirror: Mirror): Promise<readonly IncomingRecord[]> {
+    const records: IncomingRecord[] = [];
+    await this.#readAll(deadLetterTopic(environment, mirror.name), (record) => records.push(record));
+    return records;
+  }
+
+  /** Waits until every captured transaction has a result, and returns them. */
+  async waitForAll(mirror: Mirror, deadlineMs = 60_000): Promise<Outcomes> {
+    const captured = await this.captured();
+    return waitFor(
+      async () => {
+        const outcomes = await this.outcomes(mirror);
+        return [...captured].every((key) => outcomes.has(key)) ? outcomes : null;
+      },
+      { what: `results of ${captured.size} transactions`, deadlineMs, everyMs: 100 },
+    );
+  }
+
+  /** Per partition: what the group committed, and the end of the log. */
+  async positions(mirror: Mirror): Promise<readonly { committed: bigint; high: bigint; metadata: string }[]> {
+    const topic = envelopesTopic(this.source);
+    const committed = await this.admin.committed(replayerGroup(environment, mirror.name), topic);
+    return (await this.admin.offsets(topic)).map(({ partition, high, low }) => {
+      const found = committed.find((each) => each.partition === partition);
+      return { committed: found?.offset ?? low, high, metadata: found?.metadata ?? '' };
+    });
+  }
+
+  async snapshot(mirror: Mirror): Promise<ReplayerSnapshot | null> {
+    let newest: ReplayerSnapshot | null = null;
+    await this.#readAll(statusTopic, ({ value }) => {
+      const parsed = snapshotSchema.safeParse(JSON.parse(String(value)));
+      if (parsed.success && parsed.data.kind === 'replayer' && parsed.data.mirror === mirror.name) newest = parsed.data;
+    });
+    return newest;
+  }
+
+  async close(): Promise<void> {
+    for (const service of this.#services) await service.kill9();
+    for (const cleanUp of this.#cleanUps) await cleanUp();
+    await this.client.close();
+  }
+
+  async #spawn(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<SpawnedService> {
+    const service = await spawnService(args, env);
+    this.#services.push(service);
+    return service;
+  }
+
+  async #readAll(topic: string, onRecord: (record: IncomingRecord) => void): Promise<void> {
+    if ((await this.admin.partitionCounts([topic])).size === 0) return;
+    const ranges = (await this.admin.offsets(topic)).filter(({ low, high }) => low < high);
+    if (ranges.length === 0) return;
+    await this.client.readRange(
+      topic,
+      ranges.map(({ partition, low, high }) => ({ partition, from: low, to: high })),
+      ({ records }) => records.forEach(onRecord),
+    );
+  }
+}
+
+const outcomeNames = new Map<number, string>(
+  Object.entries(ResultOutcome).map(([name, value]) => [value, name.toLowerCase()]),
+);
+
+/** How often each outcome came, each transaction counted once; `failed/reason` for failures. */
+export function tally(outcomes: Outcomes): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const [first] of outcomes.values()) {
+    const name = outcomeNames.get(first?.outcome ?? 0) ?? '';
+    const key = first?.reason === '' ? name : `${name}/${first?.reason}`;
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Statements that are neither equal nor excused. */
+export function differences(outcomes: Outcomes): readonly string[] {
+  return [...outcomes.values()].flatMap((results) =>
+    results.flatMap(({ statements }) =>
+      statements.filter(({ equal, notCompared }) => !equal && notCompared === '').map(({ sql }) => sql),
+    ),
+  );
+}
+
+export const repeated = (outcomes: Outcomes): number =>
+  [...outcomes.values()].reduce((total, results) => total + results.length - 1, 0);

@@ -1,6 +1,7 @@
 // The capture proxy in front of a real PostgreSQL, publishing to a real Kafka: traffic is untouched, and every transaction is accounted for.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
@@ -266,6 +267,41 @@ describe('the capture proxy', { timeout: 240_000 }, () => {
     assert.ok(snapshot.dropped.bytes > 0, 'this ring is far too small for 60 MB at once');
     assert.ok(snapshot.transactions >= 40, `${snapshot.transactions} of 50 were captured after it`);
     assert.ok((await published(proxy)).gaps > 0);
+  });
+
+  it('passes a cancel and notes it at the exchange it was for', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    const proxy = await startProxy((await sharedKafka()).bootstrap);
+    await withClient(proxy.via(database.url), async (client) => {
+      const sleeping = assert.rejects(client.query('SELECT pg_sleep(60)'), { code: '57014' });
+      const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+      await withClient(database.url, (observer) =>
+        waitFor(
+          async () =>
+            (
+              await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [
+                processID,
+              ])
+            ).rowCount === 1,
+          { what: 'the query to sleep' },
+        ),
+      );
+      const cancel = Buffer.alloc(16);
+      [16, 80_877_102, processID, secretKey].forEach((word, i) => {
+        cancel.writeInt32BE(word | 0, i * 4);
+      });
+      const through = new URL(proxy.via(database.url));
+      connect(Number(through.port), through.hostname).end(cancel);
+      await sleeping;
+    });
+    await stopInOrder(proxy);
+    const exchanges = (await published(proxy)).batches
+      .flatMap(({ records }) => records)
+      .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
+    assert.deepEqual(
+      exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
+      [true],
+    );
   });
 
   it('lets an open transaction end when it is asked to stop, and captures it', async (t) => {

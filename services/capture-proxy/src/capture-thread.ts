@@ -9,7 +9,7 @@ import { createRingMemory, RingProducer } from './ring.ts';
 import { RingTap } from './ring-tap.ts';
 
 export interface CaptureThreadOptions {
-  readonly settings: Omit<WorkerSettings, 'ringMemory' | 'cellMemory' | 'incarnation'>;
+  readonly settings: Omit<WorkerSettings, 'ringMemory' | 'cellMemory' | 'incarnation' | 'restarted'>;
   readonly ringBytes: number;
   readonly counts: ForwardCounts;
   readonly onWorkerDied: (error: Error) => void;
@@ -38,6 +38,7 @@ export class CaptureThread {
   #stopping = false;
   #draining = false;
   #restartMs = restartMinMs;
+  #restarts = 0;
 
   constructor(options: CaptureThreadOptions) {
     this.#options = options;
@@ -84,6 +85,7 @@ export class CaptureThread {
       ...this.#options.settings,
       ringMemory,
       cellMemory,
+      restarted: this.#restarts > 0,
       incarnation: `${Date.now().toString(36)}${randomBytes(3).toString('hex')}`,
     };
     const startedMs = performance.now();
@@ -113,6 +115,7 @@ export class CaptureThread {
     const { droppedBytes, overflows } = this.tap.counts;
     this.#before = { bytes, sessionsTotal, ringDroppedBytes: droppedBytes, ringOverflows: overflows };
     this.tap.useRing(null, this.#nowUs());
+    this.#restarts += 1;
     this.#options.onWorkerDied(error);
     if (performance.now() - startedMs > healthyAfterMs) this.#restartMs = restartMinMs;
     setTimeout(() => {

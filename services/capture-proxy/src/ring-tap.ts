@@ -41,11 +41,19 @@ class RingTapSession implements TapSession {
   }
 
   client(chunk: Uint8Array, monoUs: number): void {
-    this.#tap.chunk(this, RecordKind.client, chunk, monoUs);
+    try {
+      this.#tap.chunk(this, RecordKind.client, chunk, monoUs);
+    } catch {
+      this.#tap.giveUp(monoUs);
+    }
   }
 
   server(chunk: Uint8Array, monoUs: number): void {
-    this.#tap.chunk(this, RecordKind.server, chunk, monoUs);
+    try {
+      this.#tap.chunk(this, RecordKind.server, chunk, monoUs);
+    } catch {
+      this.#tap.giveUp(monoUs);
+    }
   }
 
   closed(monoUs: number): void {
@@ -98,6 +106,11 @@ export class RingTap implements Tap {
       this.#owing.add(session);
     }
     this.#settled();
+  }
+
+  /** A bug in here must not reach the traffic: capture ends, everything is dropped and counted. */
+  giveUp(monoUs: number): void {
+    this.useRing(null, monoUs);
   }
 
   chunk(session: RingTapSession, kind: 0 | 1, chunk: Uint8Array, monoUs: number): void {

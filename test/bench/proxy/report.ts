@@ -32,10 +32,10 @@ export interface BenchResult {
   readonly capture: readonly CaptureOutcome[];
 }
 
-export interface Summary {
+interface Summary {
   readonly contender: string;
   readonly tps: number;
-  /** Smallest and largest of the rounds, as a share of the median: how noisy it was. */
+  /** Largest minus smallest round, as a share of the median: how noisy it was. */
   readonly spread: number;
   readonly p50Us: number;
   readonly p99Us: number;
@@ -45,11 +45,11 @@ export interface Summary {
 
 const median = (values: readonly number[]): number => percentile(Float64Array.from(values).sort(), 0.5);
 
-/** Medians over the rounds, in the order in which the contenders first appear. */
-export function summarise(samples: readonly Sample[]): Summary[] {
+/** Medians over the rounds (0 is the warm-up), in the order in which the contenders first appear. */
+function summarise(samples: readonly Sample[]): Summary[] {
   const names = [...new Set(samples.map(({ contender }) => contender))];
   return names.map((contender) => {
-    const own = samples.filter((sample) => sample.contender === contender);
+    const own = samples.filter((sample) => sample.contender === contender && sample.round > 0);
     const of = (pick: (sample: Sample) => number): number => median(own.map(pick));
     const rates = own.map(({ tps }) => tps);
     const tps = median(rates);
@@ -78,7 +78,7 @@ const columns = [
 ];
 
 export function markdown(result: BenchResult): string {
-  const summaries = summarise(result.samples.filter(({ round }) => round > 0));
+  const summaries = summarise(result.samples);
   const tpsOf = (name: string): number | undefined => summaries.find(({ contender }) => contender === name)?.tps;
   const ratio = (tps: number, base: number | undefined): string => (base === undefined ? '–' : (tps / base).toFixed(2));
   const rows = summaries.map((row) => [

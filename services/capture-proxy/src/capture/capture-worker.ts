@@ -12,10 +12,12 @@ import { SessionTable } from './session-table.ts';
 import { SharedCells } from './shared-cells.ts';
 import type { WorkerSettings } from './worker-protocol.ts';
 
-/** Poll while there is traffic, and when there was none for a while (500 and 100 wake-ups a second). */
+/** Wait between two looks at the ring: from this under load, growing to that while there is nothing to see. */
 const busyPollMs = 2;
-const idlePollMs = 10;
-const idleAfterPolls = 100;
+const idlePollMs = 25;
+const pollGrowth = 1.25;
+/** One look that finds this much is load. */
+const busyBytes = 4 * 1024;
 /** At most this long without letting Kafka's sockets have their turn. */
 const sliceMs = 4;
 const ageCheckUs = 250_000;
@@ -46,7 +48,7 @@ export class CaptureWorker {
   readonly #publisher: Publisher;
   readonly #batcher: Batcher;
   readonly #sequencer = createSequencer();
-  #emptyPolls = 0;
+  #pollMs = busyPollMs;
   #agesCheckedUs = 0;
   #heartbeatUs = 0;
   #stopping = false;
@@ -84,6 +86,7 @@ export class CaptureWorker {
     );
     this.#sessions = new SessionTable({
       incarnation: settings.incarnation,
+      restarted: settings.restarted,
       partitions: settings.partitions,
       random: options.random,
       clock: { wallUsAtMonoZero: zeroUs },
@@ -134,7 +137,7 @@ export class CaptureWorker {
 
   #poll(): void {
     const taken = this.#pump();
-    this.#emptyPolls = taken === 0 ? this.#emptyPolls + 1 : 0;
+    this.#pollMs = taken >= busyBytes ? busyPollMs : Math.min(idlePollMs, this.#pollMs * pollGrowth);
     const nowUs = this.#nowUs();
     this.#publisher.tick(nowUs);
     if (nowUs - this.#agesCheckedUs >= ageCheckUs) {
@@ -147,7 +150,7 @@ export class CaptureWorker {
     }
     if (this.#stopping) return;
     if (this.#ring.backlogBytes() > this.#ring.capacityBytes / 8) setImmediate(() => this.#pollAgain());
-    else this.#timer = setTimeout(() => this.#poll(), this.#emptyPolls > idleAfterPolls ? idlePollMs : busyPollMs);
+    else this.#timer = setTimeout(() => this.#poll(), this.#pollMs);
   }
 
   #pollAgain(): void {

@@ -1,12 +1,13 @@
 // The worker's sessions: takes records out of the ring and hands them to each session's assembler.
 import { openSession, type SessionCapture, type SessionCaptureOptions, samplingDrawOf } from '@mirrorstream/capture';
-import type { CaptureRecordDraft } from '@mirrorstream/envelope';
+import { type CaptureRecordDraft, GapReason } from '@mirrorstream/envelope';
 import { RecordKind, type RingHandler } from '../ring.ts';
 import { BackendKeyFinder, keyText } from './backend-key.ts';
 import type { DraftOwner } from './publisher.ts';
 
 export interface SessionTableOptions extends Pick<SessionCaptureOptions, 'clock' | 'sequencer' | 'limits'> {
   readonly incarnation: string;
+  readonly restarted: boolean;
   readonly partitions: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -79,9 +80,11 @@ export class SessionTable implements RingHandler {
     session.nowUs = monoUs;
     if (kind === RecordKind.closed) this.#close(id, session, monoUs);
     else {
-      session.keyFinder = null;
+      const reason =
+        this.#options.restarted && session.keyFinder !== null ? GapReason.WORKER_RESTART : GapReason.RING_FULL;
+      if (kind === RecordKind.missedServer) session.keyFinder = null;
       this.missedBytes += count;
-      session.capture.missed(kind === RecordKind.missedClient ? 'client' : 'server', count, monoUs);
+      session.capture.missed(kind === RecordKind.missedClient ? 'client' : 'server', count, monoUs, reason);
     }
   }
 

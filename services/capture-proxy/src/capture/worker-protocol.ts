@@ -11,6 +11,8 @@ export interface WorkerSettings {
   readonly captureNode: string;
   /** New for each worker. */
   readonly incarnation: string;
+  /** An earlier worker of this process died: sessions that begin with a gap begin so for that reason. */
+  readonly restarted: boolean;
   readonly partitions: number;
   readonly limits: CaptureLimits;
   readonly publishBufferBytes: number;

@@ -172,6 +172,18 @@ describe('lane', () => {
     assert.equal(stage.results()[1]?.statements[0]?.sql, 'COPY t FROM STDIN');
   });
 
+  it('begins a transaction whose first part brings nothing but its context', () => {
+    const stage = new LaneStage();
+    stage.take(
+      envelope({ seq: 1, lastPart: false }),
+      envelope({ seq: 1, part: 1, lastPart: false }, simple('BEGIN', 'BEGIN', 'T')),
+      envelope({ seq: 1, part: 2 }),
+    );
+    stage.connect();
+    stage.mirror(tag('BEGIN'), ready('T'));
+    assert.deepEqual(stage.seen(), ['connect', '#1.0+ replayed', 'F Query', '#1.1+ replayed =', '#1.2 replayed']);
+  });
+
   it('cuts a frame across parts and still knows its text', () => {
     const stage = new LaneStage();
     const whole = frontend(query(`SELECT '${'x'.repeat(5000)}'`));

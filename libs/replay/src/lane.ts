@@ -194,12 +194,18 @@ export class Lane {
       return false;
     }
     if (work === undefined || work.kind === 'sessionEnd') return false;
-    if (work.failed !== null || this.#pieceAt === work.pieces.length) {
+    const hollow = work.pieces.length === 0;
+    if (work.failed !== null || (hollow && work.envelope.lastPart)) {
       this.#pass(work);
       return true;
     }
     const readiness = this.#pieceAt === 0 && this.#chunkAt === 0 ? this.#readiness(work) : 'go';
     if (readiness !== 'go') return readiness === 'again';
+    if (hollow) {
+      this.#begun(work, 0);
+      this.#pass(work);
+      return true;
+    }
     const piece = work.pieces[this.#pieceAt] as Piece;
     const chunk = piece.chunks[this.#chunkAt] as Chunk;
     const dueAtUs = this.#options.pacing.dueAtUs(chunk.capturedAtUs, this.#nowUs);
@@ -270,13 +276,7 @@ export class Lane {
 
   #send(work: PartWork, piece: Piece, chunk: Chunk, dueAtUs: number): void {
     const nowUs = this.#nowUs;
-    if (work.sentAtUs === 0) {
-      work.sentAtUs = nowUs;
-      work.scheduledAtUs = dueAtUs === 0 ? nowUs : dueAtUs;
-      this.#fruitless = 0;
-      this.#open = work.seq;
-      this.#played = work.seq;
-    }
+    if (work.sentAtUs === 0) this.#begun(work, dueAtUs);
     const tail = this.#flights.tail;
     const flight = tail !== undefined && !tail.complete ? tail : this.#flights.begin('exchange', nowUs);
     const { exchange } = piece;
@@ -301,6 +301,14 @@ export class Lane {
       this.#flights.settle(nowUs);
     }
     if (this.#pieceAt === work.pieces.length) this.#pass(work);
+  }
+
+  #begun(work: PartWork, dueAtUs: number): void {
+    work.sentAtUs = this.#nowUs;
+    work.scheduledAtUs = dueAtUs === 0 ? this.#nowUs : dueAtUs;
+    this.#fruitless = 0;
+    this.#open = work.seq;
+    this.#played = work.seq;
   }
 
   /** All of this part is sent, or none of it will be. */

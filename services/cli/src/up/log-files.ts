@@ -10,8 +10,13 @@ export interface LogFile {
   readonly close: () => void;
 }
 
+/** Where the log of a part lies. */
+export function logPath(folder: string, name: string): string {
+  return join(folder, `${name.replace(/[^a-z0-9]+/g, '-')}.log`);
+}
+
 export function openLogFile(folder: string, name: string): LogFile {
-  const path = join(folder, `${name.replace(/[^a-z0-9]+/g, '-')}.log`);
+  const path = logPath(folder, name);
   let stream = begin(path);
   let sizeBytes = 0;
   return {

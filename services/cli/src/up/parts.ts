@@ -1,5 +1,7 @@
 // The parts of a running stack: each is watched for an unexpected end, and can be stopped within a time.
+import { MirrorstreamError } from '@mirrorstream/domain';
 import { exitError, type ProcessExit } from '@mirrorstream/local';
+import { logPath } from './log-files.ts';
 
 /** What the servers of @mirrorstream/local and tied processes have in common. */
 export interface Part {
@@ -14,10 +16,12 @@ export class Parts {
   readonly #parts: Part[] = [];
   readonly #starting = new Set<Promise<Part>>();
   readonly #stopping = new Set<string>();
+  readonly #logsDir: string;
   readonly #onStarted: (part: Part) => void;
   readonly #onFailure: (error: Error) => void;
 
-  constructor(onStarted: (part: Part) => void, onFailure: (error: Error) => void) {
+  constructor(logsDir: string, onStarted: (part: Part) => void, onFailure: (error: Error) => void) {
+    this.#logsDir = logsDir;
     this.#onStarted = onStarted;
     this.#onFailure = onFailure;
   }
@@ -30,7 +34,7 @@ export class Parts {
       this.#parts.push(part);
       this.#onStarted(part);
       void part.exited.then((exit) => {
-        if (!exit.expected && !this.#stopping.has(part.name)) this.#onFailure(exitError(exit));
+        if (!exit.expected && !this.#stopping.has(part.name)) this.#onFailure(endedError(exit, this.#logsDir));
       });
       return part;
     } finally {
@@ -66,6 +70,12 @@ export class Parts {
     // Whatever outlasts this is killed by its guardian when this process ends.
     await Promise.race([Promise.all([...rest, ...started]), timer(graceMs, undefined)]);
   }
+}
+
+/** The error for a part that ended by itself: its name, its last lines, and where its log is. */
+export function endedError(exit: ProcessExit, logsDir: string): MirrorstreamError {
+  const { code, message, stage } = exitError(exit);
+  return new MirrorstreamError(code, message, { stage, hint: `The whole log is ${logPath(logsDir, exit.name)}` });
 }
 
 function timer<T>(ms: number, value: T): Promise<T> {

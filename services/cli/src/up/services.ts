@@ -1,11 +1,11 @@
 // Starts mirrorstream's own services, each as a process of its own, and waits for its ready line.
 import { join } from 'node:path';
 import { MirrorstreamError } from '@mirrorstream/domain';
-import { exitError, spawnTied, type TiedProcess } from '@mirrorstream/local';
+import { spawnTied, type TiedProcess } from '@mirrorstream/local';
 import { formatHostPort, type HostPort } from '../address.ts';
 import { type KafkaAccess, kafkaArguments } from '../kafka-plan.ts';
-import { openLogFile } from './log-files.ts';
-import type { Part } from './parts.ts';
+import { logPath, openLogFile } from './log-files.ts';
+import { endedError, type Part } from './parts.ts';
 import type { MirrorPlan } from './stack-plan.ts';
 
 export interface ServiceStart {
@@ -45,16 +45,16 @@ export async function startService(service: ServiceStart): Promise<RunningServic
     },
   });
   void child.exited.then(() => log.close());
-  return running(child, await firstWord(child, ready, log.path));
+  return running(child, await firstWord(child, ready, service.logsDir));
 }
 
 async function firstWord(
   child: TiedProcess,
   ready: Promise<Readonly<Record<string, unknown>>>,
-  logPath: string,
+  logsDir: string,
 ): Promise<Readonly<Record<string, unknown>>> {
   const ended = child.exited.then((exit) => {
-    throw exitError(exit);
+    throw endedError(exit, logsDir);
   });
   ended.catch(() => {});
   const late = new Promise<undefined>((resolve) => setTimeout(resolve, limits.readyDeadlineMs, undefined).unref());
@@ -63,7 +63,7 @@ async function firstWord(
   await child.kill9();
   throw new MirrorstreamError('notReady', `${child.name} was not ready after ${limits.readyDeadlineMs / 1000} s`, {
     stage: child.name,
-    hint: `See ${logPath}.`,
+    hint: `Its log is ${logPath(logsDir, child.name)}`,
   });
 }
 

@@ -52,6 +52,7 @@ export class Stack {
   constructor(around: StackSurroundings) {
     this.#around = around;
     this.#parts = new Parts(
+      around.layout.logsDir,
       (part) => around.claim.addProcess(part.name, part.pid),
       (error) => around.watch.fail(error),
     );

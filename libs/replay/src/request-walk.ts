@@ -118,8 +118,8 @@ function textAt(buffer: Uint8Array, start: number, end: number): string {
   const limit = Math.min(end, start + SQL_CAP_BYTES);
   const zero = stringEnd(buffer, start, limit);
   const text = decodeText(buffer, start, zero < 0 ? limit : zero);
-  // A character cut in half by the cap.
-  return zero < 0 && text.endsWith('\ufffd') ? text.slice(0, -1) : text;
+  // Bytes that are no UTF-8 come as lone surrogates: at the end a character that the cap cut in half, elsewhere another encoding.
+  return (zero < 0 ? text.replace(/[\udc80-\udcff]{1,3}$/, '') : text).toWellFormed();
 }
 
 /** The texts of a whole request at once. */

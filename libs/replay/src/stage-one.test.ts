@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { AnswerDigester } from '@mirrorstream/compare';
+import { AnswerStorage, type Envelope, StatementEnd } from '@mirrorstream/envelope';
+import {
+  backend,
+  bind,
+  envelope,
+  execute,
+  failure,
+  frontend,
+  parse,
+  query,
+  ready,
+  row,
+  sync,
+  tag,
+} from './lane.fixture.ts';
+import { capturedObservations, type ObservationFields, withoutAnswer } from './observed.ts';
+import { exchangeStatements } from './request-walk.ts';
+import { compareExchange, judge } from './stage-one.ts';
+import { StatementTable } from './statement-table.ts';
+
+const base: ObservationFields = {
+  ...withoutAnswer(StatementEnd.SKIPPED),
+  end: StatementEnd.COMPLETE,
+  commandTag: 'SELECT 1',
+  rows: 1n,
+  digested: true,
+  orderedDigest: 7n,
+  columnsDigest: 9n,
+  columnCount: 1,
+};
+
+describe('stage one', () => {
+  it('calls equal what has the same end, tag, SQLSTATE, severity, rows, columns and digests', () => {
+    assert.equal(judge(base, { ...base, latencyUs: 5n, sizeBytes: 3n, multisetDigest: 1n }, false), 'equal');
+    const changes: Partial<ObservationFields>[] = [
+      { end: StatementEnd.ERROR },
+      { commandTag: 'SELECT 2' },
+      { sqlState: '42P01' },
+      { severity: 'FATAL' },
+      { rows: 2n },
+      { orderedDigest: 8n },
+      { columnsDigest: 8n },
+      { columnCount: 2 },
+    ];
+    for (const change of changes) {
+      assert.equal(judge(base, { ...base, ...change }, false), 'different');
+      assert.equal(judge({ ...base, ...change }, base, false), 'different');
+      assert.equal(judge(base, { ...base, ...change }, true), 'afterGap');
+    }
+  });
+
+  it('never calls equal what was not hashed, unless there was nothing to hash', () => {
+    const bare = { ...base, digested: false, orderedDigest: 0n, columnsDigest: 0n };
+    assert.equal(judge(bare, base, false), 'notStored');
+    assert.equal(judge({ ...bare, rows: 2n }, base, false), 'different');
+    const update = { ...bare, rows: 0n, columnCount: 0, commandTag: 'UPDATE 1' };
+    assert.equal(judge(update, { ...update, digested: true }, false), 'equal');
+  });
+
+  it('does not compare what one side never answered or both discarded', () => {
+    const unanswered = withoutAnswer(StatementEnd.UNANSWERED);
+    const skipped = withoutAnswer(StatementEnd.SKIPPED);
+    assert.equal(judge(unanswered, base, false), 'unanswered');
+    assert.equal(judge(base, unanswered, false), 'unanswered');
+    assert.equal(judge(skipped, skipped, false), 'skipped');
+    assert.equal(judge(skipped, base, false), 'different');
+  });
+
+  it('fills in what the side with fewer answers discarded after its error', () => {
+    const compared = compareExchange({
+      exchange: 2,
+      captured: [{ ...base, end: StatementEnd.ERROR, sqlState: '22012' }],
+      capturedUnanswered: false,
+      replayed: [base, base],
+      sql: (n) => `statement ${n}`,
+      afterGap: false,
+      raws: () => ({ captured: Buffer.from('c'), replayed: Buffer.from('r'), truncated: false }),
+    });
+    assert.deepEqual(
+      compared.map((it) => [it.sql, it.captured.end, it.replayed.end, it.equal, it.capturedRaw.length]),
+      [
+        ['statement 0', StatementEnd.ERROR, StatementEnd.COMPLETE, false, 1],
+        ['statement 1', StatementEnd.SKIPPED, StatementEnd.COMPLETE, false, 0],
+      ],
+    );
+  });
+
+  it('digests a kept answer of production as it digests the mirror’s', () => {
+    const answer = backend(row('a'), row('b'), tag('SELECT 2'), failure('22012'), ready());
+    const captured = envelope({ seq: 1 }, { request: frontend(query('SELECT')), answer }) as Envelope;
+    const [rows, error] = capturedObservations(captured.exchanges[0]?.answer, new AnswerDigester());
+    assert.deepEqual([rows?.rows, rows?.digested, rows?.commandTag], [2n, true, 'SELECT 2']);
+    assert.deepEqual([error?.end, error?.sqlState], [StatementEnd.ERROR, '22012']);
+  });
+
+  it('takes observations as they are where no answer was kept', () => {
+    const stored = capturedObservations(
+      {
+        storage: AnswerStorage.DIGEST,
+        observations: [base],
+        raw: new Uint8Array(0),
+        sizeBytes: 0n,
+        status: 'I',
+      } as never,
+      new AnswerDigester(),
+    );
+    assert.deepEqual(stored, [base]);
+  });
+});
+
+describe('statements of an exchange', () => {
+  it('names the SQL of what is executed, through portal and statement', () => {
+    const table = new StatementTable();
+    assert.deepEqual(exchangeStatements(frontend(parse('s1', 'SELECT 1'), sync), table), ['SELECT 1']);
+    assert.deepEqual(
+      exchangeStatements(frontend(bind('s1'), execute, parse('', 'SELECT 2'), bind(''), execute, sync), table),
+      ['SELECT 1', 'SELECT 2'],
+    );
+    assert.deepEqual(exchangeStatements(frontend(query('SELECT 3; SELECT 4')), table), ['SELECT 3; SELECT 4']);
+    assert.deepEqual(exchangeStatements(frontend(bind('unknown'), execute, sync), table), ['']);
+  });
+
+  it('cuts long texts at 2 KiB, in the middle of no character', () => {
+    const [sql] = exchangeStatements(frontend(query(`x${'é'.repeat(3000)}`)));
+    assert.equal(Buffer.byteLength(sql ?? ''), 2047);
+    assert.ok(!sql?.includes('\ufffd'));
+  });
+
+  it('forgets the oldest name when there are too many', () => {
+    const table = new StatementTable(2);
+    for (const name of ['a', 'b', 'c']) table.parse(name, name);
+    for (const name of ['a', 'c']) table.bind(name, name);
+    assert.equal(table.textOfPortal('a'), '');
+    assert.equal(table.textOfPortal('c'), 'c');
+  });
+});

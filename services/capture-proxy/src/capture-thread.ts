@@ -19,6 +19,8 @@ export interface CaptureThreadOptions {
 
 /** The worker's heap: what it holds is bounded by configuration, this is for the case that it is not. */
 const workerHeapMb = 1_024;
+/** Drafts live for some milliseconds: room enough that they die young, and no old heap is searched for them. */
+const workerYoungHeapMb = 96;
 const cellsIntervalMs = 100;
 const restartMinMs = 200;
 const restartMaxMs = 30_000;
@@ -92,7 +94,7 @@ export class CaptureThread {
     const worker = new Worker(this.#options.entry ?? new URL('./capture/worker.ts', import.meta.url), {
       name: 'capture',
       workerData: settings,
-      resourceLimits: { maxOldGenerationSizeMb: workerHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: workerHeapMb, maxYoungGenerationSizeMb: workerYoungHeapMb },
     });
     let failure: Error | null = null;
     worker.on('message', (message: FromWorker) => this.#onMessage(message));

@@ -24,8 +24,8 @@ const ageCheckUs = 250_000;
 const heartbeatUs = 1_000_000;
 /** Records are cut at this size or age; the batcher then groups them per request. */
 const recordBytes = 64 * 1024;
-const recordLingerUs = 5_000;
-const requestLingerMs = 2;
+const recordLingerUs = 20_000;
+const requestLingerMs = 1;
 const maxGapSessions = 1_000;
 /** After the publish buffer was full it is used again below this share. */
 const roomShare = 0.75;

@@ -20,7 +20,10 @@ export interface PublisherOptions {
   readonly topic: string;
   readonly origin: Omit<BatchOrigin, 'partition'>;
   readonly partitions: number;
-  /** A record is cut at this size, and when its first draft is this old. */
+  /**
+   * A record is cut at this size, and those of all partitions when the oldest draft among them is this old: many partitions in
+   * one request cost far less than a request for each.
+   */
   readonly recordBytes: number;
   readonly lingerUs: number;
   /** Sessions per partition that gaps are kept for; beyond it they are told together, without a session. */
@@ -62,7 +65,6 @@ class PartitionBatch {
   readonly gaps = new Map<string, PendingGap>();
   entries: Entry[] = [];
   exchanges = 0;
-  firstAtUs = 0;
   hadTraffic = false;
 
   constructor(index: number, encoder: BatchEncoder) {
@@ -79,6 +81,8 @@ export class Publisher {
   /** Partitions with something in their batch; with gaps to tell. */
   readonly #filling = new Set<PartitionBatch>();
   readonly #withGaps = new Set<PartitionBatch>();
+  /** When the first draft came that no flush has taken yet. */
+  #oldestUs = 0;
   #full = false;
 
   constructor(options: PublisherOptions, outlet: Outlet, ledger: Ledger) {
@@ -102,9 +106,8 @@ export class Publisher {
   tick(monoUs: number): void {
     if (this.#full && this.#outlet.hasRoom()) this.#full = false;
     if (!this.#full) for (const batch of this.#withGaps) this.#tellGaps(batch, monoUs);
-    for (const batch of this.#filling) {
-      if (monoUs - batch.firstAtUs >= this.#options.lingerUs) this.#flush(batch, monoUs);
-    }
+    if (this.#filling.size === 0 || monoUs - this.#oldestUs < this.#options.lingerUs) return;
+    for (const batch of this.#filling) this.#flush(batch, monoUs);
   }
 
   /** Sends everything now. */
@@ -146,8 +149,8 @@ export class Publisher {
 
   #touch(batch: PartitionBatch, monoUs: number): void {
     if (this.#filling.has(batch)) return;
+    if (this.#filling.size === 0) this.#oldestUs = monoUs;
     this.#filling.add(batch);
-    batch.firstAtUs = monoUs;
   }
 
   #flush(batch: PartitionBatch, monoUs: number): void {

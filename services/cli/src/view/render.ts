@@ -40,7 +40,7 @@ export function renderSummary(model: ViewModel, columns: number, colour: boolean
     ...divergenceBlock(model, Number.POSITIVE_INFINITY, width, false),
     ...model.notes.map((note) => [span('! ', 'bad'), span(note, 'bad')]),
     ...(model.phase === 'stopped' && model.mirrors.some((mirror) => mirror.status.transactions.inFlight > 0)
-      ? [emptyLine, [span('What is in flight stays in Kafka: the next run on the same data plays it.', 'faint')]]
+      ? [emptyLine, [span('What is in flight stays in Kafka: the next run on the same data goes on with it.', 'faint')]]
       : []),
   ];
   return lines.map((line) => paint(line, columns, colour));

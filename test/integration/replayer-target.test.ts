@@ -1,0 +1,178 @@
+// Connections to a mirror's server: every way to log in, TLS, marks, losses and cancelling, against real PostgreSQL.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chown, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { connectTarget, parseTargetUrl, systemIdentifier, type TargetConnection } from '@mirrorstream/pg-target';
+import { encodeFrontend, WireWriter } from '@mirrorstream/pg-wire';
+import { execute, queryFrame, sharedPostgres, startPostgres, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
+
+const session = {
+  user: 'postgres',
+  database: 'postgres',
+  startupParameters: [{ name: 'TimeZone', value: 'Asia/Tokyo' }],
+  applicationName: 'mirrorstream',
+  sessionMark: 'session-1',
+  connectTimeoutMs: 10_000,
+};
+
+interface Opened {
+  readonly connection: TargetConnection;
+  /** All bytes received so far, as text. */
+  text(): string;
+  readonly losses: Error[];
+  ask(sql: string): Promise<string>;
+}
+
+async function open(t: TestContext, url: string, changes: Partial<typeof session> = {}): Promise<Opened> {
+  let received = '';
+  const losses: Error[] = [];
+  const connection = await connectTarget(
+    { ...session, ...changes, address: parseTargetUrl(url, 'the test') },
+    { onBytes: (chunk) => (received += chunk.toString('latin1')), onLost: (error) => losses.push(error) },
+  );
+  t.after(() => connection.destroy());
+  const ask = async (sql: string): Promise<string> => {
+    received = '';
+    connection.write(queryFrame(sql));
+    await waitFor(() => received.includes('Z\0\0\0\x05'), { what: 'ReadyForQuery' });
+    return received;
+  };
+  return { connection, text: () => received, losses, ask };
+}
+
+describe('connections to a mirror', { timeout: 120_000 }, () => {
+  for (const auth of ['password', 'md5', 'scram-sha-256'] as const) {
+    it(`logs in with ${auth}, and says when the password is wrong or missing`, async (t) => {
+      const server = await startPostgres({ name: auth, auth, password: "it's, secret=1" });
+      t.after(() => server.stop());
+      const { ask } = await open(t, server.url);
+      assert.match(await ask('SELECT 40 + 2'), /42/);
+      const wrong = new URL(server.url);
+      wrong.password = 'other';
+      await assert.rejects(open(t, wrong.href), { code: 'authenticationFailed', retryable: false });
+      wrong.password = '';
+      await assert.rejects(open(t, wrong.href), { code: 'authenticationFailed', message: /asks for a password/ });
+    });
+  }
+
+  it('is what the captured session was: database, parameters; and can be told from others', async (t) => {
+    const server = await sharedPostgres('control');
+    const { ask } = await open(t, server.url);
+    assert.match(await ask('SHOW TimeZone'), /Asia\/Tokyo/);
+    assert.match(await ask('SHOW application_name'), /mirrorstream/);
+    assert.match(await ask('SHOW mirrorstream.session'), /session-1/);
+  });
+
+  it('says that a database does not exist, and that nobody answers', async (t) => {
+    const server = await sharedPostgres('control');
+    const url = new URL(server.url);
+    url.pathname = '/no_such_database';
+    await assert.rejects(open(t, url.href), { code: 'targetRefused', message: /3D000/ });
+    url.port = '1';
+    await assert.rejects(open(t, url.href), { code: 'targetUnreachable', retryable: true });
+  });
+
+  it('connects unmarked where the server refuses a start-up parameter for being marked', async (t) => {
+    const server = await sharedPostgres('control');
+    // What a reserved prefix would do: a mark that is no valid option.
+    const { ask } = await open(t, server.url, { sessionMark: 'x -c no_such_setting=1' });
+    assert.match(await ask('SELECT 40 + 2'), /42/);
+  });
+
+  it('tells once that the connection was lost, and nothing when it closed it itself', async (t) => {
+    const server = await startPostgres({ name: 'loss' });
+    t.after(() => server.stop());
+    const lost = await open(t, server.url);
+    const closed = await open(t, server.url);
+    closed.connection.close();
+    await execute(server.url, `SELECT pg_terminate_backend(${lost.connection.processId})`);
+    await waitFor(() => lost.losses.length > 0, { what: 'the loss' });
+    assert.match(lost.text(), /57P01/);
+    await server.stop();
+    assert.equal(lost.losses.length, 1);
+    assert.equal(closed.losses.length, 0);
+    assert.equal(lost.connection.write(queryFrame('SELECT 1')), true);
+  });
+
+  it('cancels what it is doing', async (t) => {
+    const server = await sharedPostgres('control');
+    const { connection, text } = await open(t, server.url);
+    connection.write(queryFrame('SELECT pg_sleep(60)'));
+    await waitFor(
+      async () => {
+        await connection.cancel();
+        return text().includes('57014');
+      },
+      { what: 'the statement to be cancelled' },
+    );
+  });
+
+  it('asks a server which cluster it is', async () => {
+    const [source, control] = await Promise.all([sharedPostgres('source'), sharedPostgres('control')]);
+    const identify = (url: string) => systemIdentifier(parseTargetUrl(url, 'the test'), session, 10_000);
+    const [one, again, other] = await Promise.all([identify(source.url), identify(source.url), identify(control.url)]);
+    assert.match(one ?? '', /^\d{10,20}$/);
+    assert.equal(one, again);
+    assert.notEqual(one, other);
+  });
+
+  it('speaks TLS as sslmode says', async (t) => {
+    const tls = await certificate();
+    if (tls === null) return t.skip('openssl is not installed');
+    const plain = await sharedPostgres('control');
+    const server = await startPostgres({
+      name: 'tls',
+      settings: { ssl: 'on', ssl_cert_file: tls.certFile, ssl_key_file: tls.keyFile },
+    });
+    t.after(() => server.stop());
+    const isEncrypted = async (url: string, query: string): Promise<boolean> => {
+      const { ask } = await open(t, `${url}?${query}`);
+      return (await ask("SELECT 'encrypted=' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")).includes('=true');
+    };
+    assert.equal(await isEncrypted(server.url, 'sslmode=disable'), false);
+    assert.equal(await isEncrypted(server.url, 'sslmode=prefer'), true);
+    assert.equal(await isEncrypted(server.url, 'sslmode=require'), true);
+    const verified = new URL(server.url);
+    verified.hostname = 'localhost';
+    assert.equal(await isEncrypted(verified.href, `sslmode=verify-full&sslrootcert=${tls.certFile}`), true);
+    await assert.rejects(open(t, `${verified.href}?sslmode=verify-full`), { code: 'targetUnreachable' });
+    await assert.rejects(open(t, `${server.url}?sslmode=verify-full&sslrootcert=${tls.certFile}`));
+    await assert.rejects(open(t, `${plain.url}?sslmode=require`), { code: 'targetRefused' });
+    assert.equal(await isEncrypted(plain.url, 'sslmode=prefer'), false);
+  });
+
+  it('hands over large answers and takes large requests, with back-pressure', async (t) => {
+    const server = await sharedPostgres('control');
+    const { connection, text } = await open(t, server.url);
+    const writer = new WireWriter();
+    encodeFrontend({ kind: 'query', query: `SELECT length('${'x'.repeat(20_000_000)}')` }, writer);
+    assert.equal(connection.write(writer.take()), false);
+    await waitFor(() => text().includes('20000000'), { what: 'the answer' });
+  });
+});
+
+/** A self-signed certificate for `localhost`, readable by the server; null where there is no openssl. */
+async function certificate(): Promise<{ readonly certFile: string; readonly keyFile: string } | null> {
+  const dir = await temporaryDirectory('tls');
+  const certFile = join(dir, 'cert.pem');
+  const keyFile = join(dir, 'key.pem');
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  try {
+    await promisify(execFile)('openssl', [
+      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', keyFile, '-out', certFile],
+      ...subject,
+    ]);
+  } catch {
+    return null;
+  }
+  const server = await startPostgres({ name: 'owner' });
+  const { uid, gid } = await stat(join(server.dataDir, 'PG_VERSION'));
+  await server.stop();
+  // The server refuses a key that others can read or that is not its own.
+  await writeFile(keyFile, await readFile(keyFile), { mode: 0o600 });
+  await chown(keyFile, uid, gid);
+  return { certFile, keyFile };
+}

@@ -1,13 +1,20 @@
 // `mirrorstream up` from the outside: what it prints, how it ends, and that nothing is left.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { accountingProblems, divergenceClasses, type Status, statusSchema } from '@mirrorstream/domain';
-import { createDatabase, execute, sharedKafka, sharedPostgres, uniqueName, waitFor } from '@mirrorstream/testkit';
-import pg from 'pg';
+import {
+  createDatabase,
+  execute,
+  sharedKafka,
+  sharedPostgres,
+  uniqueName,
+  waitFor,
+  withClient,
+} from '@mirrorstream/testkit';
 import { Command, type Ended, run, untilReady } from './up-process.ts';
 
 const stackTimeoutMs = 240_000;
@@ -155,32 +162,38 @@ test('a part that is killed ends the run with its name and exit code 3', { timeo
   await up.noneLeft();
 });
 
-test('own databases: what the application does is replayed on the mirror, and a difference is found', {
+test('own databases: traffic is replayed where it may be, differences are found, and no password gets out', {
   timeout: stackTimeoutMs,
 }, async (t) => {
   const folder = await scratch(t);
   const dataDir = join(folder, 'data');
-  const [kafka, source, mirror] = await Promise.all([
+  const [kafka, ...servers] = await Promise.all([
     sharedKafka(),
     sharedPostgres('source'),
     sharedPostgres('candidate'),
+    sharedPostgres('control'),
   ]);
-  const [sourceDatabase, mirrorDatabase] = await Promise.all([createDatabase(source, t), createDatabase(mirror, t)]);
+  const [production, upgrade, spared] = await Promise.all(servers.map((server) => createDatabase(server, t)));
+  assert.ok(production && upgrade && spared);
   const table = 'CREATE TABLE items (id int PRIMARY KEY, price int)';
-  await execute(sourceDatabase.url, table, 'INSERT INTO items VALUES (1, 10), (2, 20)');
-  await execute(mirrorDatabase.url, table, 'INSERT INTO items VALUES (1, 10), (2, 21)');
-  const name = uniqueName('shop').replaceAll('_', '-');
+  await execute(production.url, table, 'INSERT INTO items VALUES (1, 10), (2, 20)');
+  await execute(upgrade.url, table, 'INSERT INTO items VALUES (1, 10), (2, 21)');
+  const name = uniqueName('shop');
   const config = join(folder, 'mirrorstream.yaml');
   await writeFile(
     config,
-    `source: {name: ${name}, url: "${sourceDatabase.url}"}
+    `source: {name: ${name}, url: "${production.url}"}
 environment: ${name}
 kafka: {brokers: ["${kafka.bootstrap}"]}
 partitions: 2
 mirrors:
   upgrade: {urlEnv: MIRROR_URL, pacing: asap}
+  spared: {url: "${spared.url}", filters: {excludeDatabases: [${production.name}]}}
 `,
   );
+  const secret = 'hunter2';
+  const mirrorUrl = new URL(upgrade.url);
+  mirrorUrl.password = secret; // The server asks for none.
   const args = [
     'up',
     '-f',
@@ -195,32 +208,35 @@ mirrors:
     '--for',
     '6s',
   ];
-  const up = start(t, args, folder, { MIRROR_URL: mirrorDatabase.url });
-  const { addresses } = await untilReady(up, dataDir);
-  assert.equal(
-    (await readFile(join(dataDir, 'run.json'), 'utf8')).includes(mirrorDatabase.url),
-    false,
-    'no URL in run.json',
+  const up = start(t, args, folder, { MIRROR_URL: mirrorUrl.href });
+  const { addresses, processes } = await untilReady(up, dataDir);
+  const commandLines = await Promise.all(
+    processes.map(({ pid }) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   );
 
-  const through = new URL(sourceDatabase.url);
+  const through = new URL(production.url);
   through.host = addresses['proxy'] ?? '';
-  const client = new pg.Client({ connectionString: through.href });
-  await client.connect();
-  await client.query('INSERT INTO items VALUES (3, 30)');
-  const { rows } = await client.query<{ price: number }>('SELECT price FROM items WHERE id = $1', [2]);
-  assert.equal(rows[0]?.price, 20);
-  await client.end();
+  await withClient(through.href, async (client) => {
+    await client.query('INSERT INTO items VALUES (3, 30)');
+    const { rows } = await client.query<{ price: number }>('SELECT price FROM items WHERE id = $1', [2]);
+    assert.equal(rows[0]?.price, 20);
+  });
 
-  const status = drainedStatus(await up.ended);
+  const ended = await up.ended;
+  const status = drainedStatus(ended);
   assert.equal(status.source.name, name);
-  const { transactions, statements } = status.mirrors['upgrade'] ?? assert.fail('no mirror');
-  assert.deepEqual([transactions.captured, transactions.replayed], [2, 2]);
-  assert.deepEqual([statements.match, statements.value], [1, 1]);
-  const replayed = new pg.Client({ connectionString: mirrorDatabase.url });
-  await replayed.connect();
-  assert.equal((await replayed.query('SELECT price FROM items WHERE id = 3')).rowCount, 1);
-  await replayed.end();
+  const { upgrade: played, spared: filtered } = status.mirrors;
+  assert.deepEqual([played?.transactions.captured, played?.transactions.replayed], [2, 2]);
+  assert.deepEqual([played?.statements.match, played?.statements.value], [1, 1]);
+  assert.deepEqual([filtered?.transactions.filtered, filtered?.transactions.replayed], [2, 0]);
+  await withClient(upgrade.url, async (client) => {
+    assert.equal((await client.query('SELECT price FROM items WHERE id = 3')).rowCount, 1);
+  });
+  const logs = await Promise.all(
+    (await readdir(join(dataDir, 'logs'))).map((file) => readFile(join(dataDir, 'logs', file), 'utf8')),
+  );
+  assert.ok(logs.join('').length > 0);
+  for (const text of [...commandLines, ...logs, ended.stderr, ended.stdout]) assert.equal(text.includes(secret), false);
   await up.noneLeft();
 });
 
@@ -240,12 +256,13 @@ test('what cannot be run is refused with exit code 2 before anything is started'
     [['status', '--data-dir', folder], /no stack is running/],
     [['replayer', '--mirorr', 'x'], /mirorr/],
   ];
-  for (const [args, says] of refused) {
+  const check = async ([args, says]: (typeof refused)[number]): Promise<void> => {
     const { code, stdout, stderr } = await run(args, folder);
     assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
     assert.equal(stdout, '');
     assert.match(stderr, says);
-  }
+  };
+  await Promise.all(refused.map(check));
   assert.equal(await readFile(join(foreign, 'thesis.doc'), 'utf8'), 'mine');
 });
 

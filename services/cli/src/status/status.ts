@@ -62,7 +62,7 @@ interface Scope {
   readonly listen: string | null;
 }
 
-const limits = { answerMs: 10_000, settleMs: 2000 };
+const limits = { answerMs: 5000, settleMs: 2000 };
 
 export async function status(argv: readonly string[]): Promise<number> {
   const flags = parseCommandLine(statusCommand, argv);

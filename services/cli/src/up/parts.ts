@@ -42,6 +42,11 @@ export class Parts {
     }
   }
 
+  /** Whether anything runs or is being started. */
+  get any(): boolean {
+    return this.#parts.length + this.#starting.size > 0;
+  }
+
   /** Stops the parts of these names together; what is not done after `graceMs` is killed. */
   async stop(wanted: (name: string) => boolean, graceMs: number): Promise<void> {
     const chosen = this.#parts.filter((part) => wanted(part.name));

@@ -10,6 +10,7 @@ import { type EmbeddedDatabases, embeddedMirrors, startEmbeddedDatabases, startE
 import type { InterruptionWatch } from './interruption.ts';
 import { Observer } from './observer.ts';
 import { Parts } from './parts.ts';
+import { whyUnreachable } from './reachable.ts';
 import type { RunClaim } from './run-file.ts';
 import { comparerArguments, proxyArguments, type RunningService, replayerStart, startService } from './services.ts';
 import type { MirrorPlan, StackPlan } from './stack-plan.ts';
@@ -28,6 +29,8 @@ const embeddedPartitions = 8;
 const ownKafkaPartitions = 32;
 const captureNode = 'up';
 const demoSeed = 2026;
+/** For a first answer of a Kafka of one's own. */
+const reachKafkaMs = 10_000;
 
 /** How long each stage of an orderly stop may take; together less than 15 s. */
 export const stopLimits = {
@@ -68,6 +71,10 @@ export class Stack {
     return this.#observer !== undefined;
   }
 
+  get hasParts(): boolean {
+    return this.#parts.any;
+  }
+
   get listen(): string {
     return this.#listen === undefined ? '' : formatHostPort(this.#listen);
   }
@@ -89,6 +96,7 @@ export class Stack {
   /** Everything up to the point where traffic can flow. Throws when a part cannot be started. */
   async start(): Promise<void> {
     const { plan, layout, steps } = this.#around;
+    const listen = await this.#chooseListen();
     const kafka =
       plan.kafka.kind === 'own'
         ? this.#reachKafka(plan.kafka.access)
@@ -99,11 +107,11 @@ export class Stack {
           );
     const databases =
       plan.source === null ? startEmbeddedDatabases(layout, this.#parts, steps) : Promise.resolve(undefined);
-    const [access, embedded] = await Promise.all([kafka, databases]);
+    const [access, embedded] = await Promise.all([kafka, databases, this.#warnOfUnreachable()]);
     this.#databases = embedded;
     this.#client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
     await this.#ensureTopics(this.#client);
-    await this.#startServices(access);
+    await this.#startServices(access, listen);
     this.#observer = await steps.run('Counters of earlier runs', () => this.#observe());
     this.#around.claim.update({
       kafka: access as never,
@@ -154,14 +162,37 @@ export class Stack {
   /** Makes sure that a Kafka of one's own answers. */
   #reachKafka(access: KafkaAccess): Promise<KafkaAccess> {
     return this.#around.steps.run(`Kafka on ${access.brokers.join(',')}`, async () => {
-      const client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
+      const client = connectKafka({ ...access, clientId: 'mirrorstream-up', requestTimeoutMs: reachKafkaMs });
       try {
         await ensureStatusTopic(await client.admin());
+      } catch (error) {
+        if (!(error instanceof MirrorstreamError) || error.code !== 'kafkaUnavailable') throw error;
+        throw new MirrorstreamError('kafkaUnavailable', `Kafka cannot be reached: ${error.message}`, {
+          stage: 'up',
+          hint: 'Check --brokers (kafka.brokers in the file), TLS and SASL.',
+          cause: error,
+        });
       } finally {
         await client.close();
       }
       return access;
     });
+  }
+
+  /** The proxy and the replayers cope with servers that are away; whoever mistyped an address wants to know now. */
+  async #warnOfUnreachable(): Promise<void> {
+    const { plan, steps } = this.#around;
+    const warn = async (what: string, address: HostPort | null, consequence: string): Promise<void> => {
+      const reason = address === null ? undefined : await whyUnreachable(address);
+      if (address === null || reason === undefined) return;
+      steps.say(`! ${what} ${formatHostPort(address)} cannot be reached (${reason}): ${consequence}`);
+    };
+    await Promise.all([
+      warn('the source', plan.source, 'clients will be refused until it can'),
+      ...plan.mirrors.map(({ name, address }) =>
+        warn(`mirror ${name}`, address, 'its transactions will be counted as failed until it can'),
+      ),
+    ]);
   }
 
   async #ensureTopics(client: KafkaClient): Promise<void> {
@@ -176,7 +207,7 @@ export class Stack {
     });
   }
 
-  async #startServices(kafka: KafkaAccess): Promise<void> {
+  async #startServices(kafka: KafkaAccess, listen: HostPort): Promise<void> {
     const { plan, layout, steps } = this.#around;
     const { logsDir } = layout;
     const start = (
@@ -184,7 +215,6 @@ export class Stack {
       rest: Pick<Parameters<typeof startService>[0], 'arguments' | 'env'>,
     ): Promise<RunningService> => steps.run(name, () => this.#parts.start(startService({ name, logsDir, ...rest })));
     const common = { sourceName: plan.sourceName, environment: plan.environment, kafka };
-    const listen = await this.#chooseListen();
     const [proxy] = await Promise.all([
       start('capture-proxy', {
         arguments: proxyArguments({

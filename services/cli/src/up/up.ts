@@ -80,21 +80,19 @@ class Run {
       const drained = error === undefined;
       // After a drain nothing can change any more: what is reported is what was checked.
       if (this.#stack.begun && drained) last = this.#model();
-      await this.#steps.run(
-        'Stopping the services',
-        () => this.#stack.stop(),
-        () => 'Services stopped',
-      );
+      await this.#stopStep('services', () => this.#stack.stop());
       if (this.#stack.begun) last ??= this.#model();
-      await this.#steps.run(
-        'Stopping the servers',
-        () => this.#stack.stopServers(),
-        () => 'Servers stopped',
-      );
+      await this.#stopStep('servers', () => this.#stack.stopServers());
     } catch (caught) {
       error ??= caught;
     }
     return this.#report(error, last);
+  }
+
+  /** Shown only when there is something to stop. */
+  async #stopStep(what: string, stop: () => Promise<void>): Promise<void> {
+    if (!this.#stack.hasParts) return stop();
+    await this.#steps.run(`Stopping the ${what}`, stop, () => `All ${what} stopped`);
   }
 
   /** Traffic until the time is over or somebody stops it; then, after a time that was set, the drain. */

@@ -30,7 +30,8 @@ interface Proxy {
   via(url: string): string;
 }
 
-const psqlMissing = spawnSync('psql', ['--version']).status !== 0;
+const psqlCommand = 'psql';
+const psqlMissing = spawnSync(psqlCommand, ['--version']).status !== 0;
 const proxies: SpawnedService[] = [];
 after(async () => {
   for (const service of proxies) await service.kill9();
@@ -162,7 +163,7 @@ COPY (SELECT * FROM c ORDER BY i) TO STDOUT;
 DROP TABLE c;
 `;
     const psql = (url: string): string =>
-      execFileSync('psql', ['-X', '-q', '-d', url], {
+      execFileSync(psqlCommand, ['-X', '-q', '-d', url], {
         input: script,
         encoding: 'utf8',
         stdio: ['pipe', 'pipe', 'pipe'],

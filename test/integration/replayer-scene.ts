@@ -137,15 +137,17 @@ export class ReplayerScene {
     return records;
   }
 
-  /** Waits until every captured transaction has a result, and returns them. */
-  async waitForAll(mirror: Mirror, deadlineMs = 60_000): Promise<Outcomes> {
-    const captured = await this.captured();
+  /** Waits until so many transactions are captured and each has a result, and returns them. */
+  async waitForAll(mirror: Mirror, transactions: number): Promise<Outcomes> {
     return waitFor(
       async () => {
+        const captured = await this.captured();
+        assert.ok(captured.size <= transactions, `${captured.size} transactions captured, ${transactions} expected`);
+        if (captured.size < transactions) return null;
         const outcomes = await this.outcomes(mirror);
         return [...captured].every((key) => outcomes.has(key)) ? outcomes : null;
       },
-      { what: `results of ${captured.size} transactions`, deadlineMs, everyMs: 100 },
+      { what: `results of ${transactions} transactions`, deadlineMs: 60_000, everyMs: 100 },
     );
   }
 
@@ -156,6 +158,15 @@ export class ReplayerScene {
     return (await this.admin.offsets(topic)).map(({ partition, high, low }) => {
       const found = committed.find((each) => each.partition === partition);
       return { committed: found?.offset ?? low, high, metadata: found?.metadata ?? '' };
+    });
+  }
+
+  /** Ends the traffic, and waits until everything of it is committed. */
+  async waitForCommits(mirror: Mirror): Promise<void> {
+    await this.stopProxy();
+    await waitFor(async () => (await this.positions(mirror)).every(({ committed, high }) => committed === high), {
+      what: 'the last commits',
+      everyMs: 100,
     });
   }
 

@@ -17,6 +17,9 @@ import {
 } from '@mirrorstream/testkit';
 import { differences, ReplayerScene, repeated, tally } from './replayer-scene.ts';
 
+/** What a client of the load driver prepares, each an exchange outside a transaction. */
+const preparedStatements = 7;
+
 describe('the replayer', { timeout: 240_000 }, () => {
   it('plays every transaction of every protocol once, to the same sums and the same answers', async (t) => {
     const scene = await openScene(t);
@@ -29,7 +32,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
     await waitFor(async () => (await tpcbSums(mirror.url)).historyRows === sums.historyRows, {
       what: 'all rows on the mirror',
     });
-    const outcomes = await scene.waitForAll(mirror);
+    const outcomes = await scene.waitForAll(mirror, 3 * 160 + 4 * preparedStatements);
     assert.deepEqual(await tpcbSums(mirror.url), sums);
     assert.deepEqual(Object.keys(tally(outcomes)), ['replayed']);
     assert.equal(repeated(outcomes), 0);
@@ -38,12 +41,10 @@ describe('the replayer', { timeout: 240_000 }, () => {
       differences(outcomes).filter((sql) => !sql.startsWith('SELECT abalance')),
       [],
     );
+    await scene.waitForCommits(mirror);
+    for (const { metadata } of await scene.positions(mirror)) assert.match(metadata, /^\{"r":"\d+"\}$|^$/);
     const exit = await replayer.stop();
     assert.equal(exit.code, 0, exit.lastLogLines.join('\n'));
-    for (const { committed, high, metadata } of await scene.positions(mirror)) {
-      assert.equal(committed, high);
-      assert.match(metadata, /^\{"r":"\d+"\}$|^$/);
-    }
     const snapshot = await scene.snapshot(mirror);
     assert.equal(snapshot?.final, true);
     assert.equal(snapshot?.pending, 0);
@@ -69,7 +70,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
       await client.query("SET search_path TO pg_catalog; SELECT 1; SELECT 'two'");
     });
     await copyIn(scene.proxyUrl, 'COPY lines FROM STDIN', 40, 100_000);
-    const outcomes = await scene.waitForAll(mirror);
+    const outcomes = await scene.waitForAll(mirror, 7);
     assert.deepEqual(differences(outcomes), []);
     assert.deepEqual(Object.keys(tally(outcomes)), ['replayed']);
     const parts = (await scene.results(mirror)).filter(({ ref, statements }) =>
@@ -98,9 +99,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
       replayer = await scene.startReplayer(mirror);
       await load;
     }
-    const outcomes = await scene.waitForAll(mirror);
-    const captured = await scene.captured();
-    assert.equal(captured.size, rounds * clients * 150);
+    const outcomes = await scene.waitForAll(mirror, rounds * clients * 150);
     assert.deepEqual(Object.keys(tally(outcomes)), ['replayed']);
     const rows = (await tpcbSums(mirror.url)).historyRows;
     const sourceRows = (await tpcbSums(scene.sourceUrl)).historyRows;
@@ -118,7 +117,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
     const replayer = await scene.startReplayer(mirror, '--connect-give-up-ms', '300');
     await withClient(scene.proxyUrl, async (client) => {
       await client.query('SELECT 1 AS before');
-      await scene.waitForAll(mirror);
+      await scene.waitForAll(mirror, 1);
       await server.stop();
       await client.query('SELECT 2 AS during');
       await waitFor(async () => (tally(await scene.outcomes(mirror))['failed/targetUnreachable'] ?? 0) > 0, {
@@ -129,7 +128,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
       t.after(() => again.stop());
       await client.query('SELECT 3 AS afterwards');
     });
-    const outcomes = await scene.waitForAll(mirror);
+    const outcomes = await scene.waitForAll(mirror, 3);
     const counts = tally(outcomes);
     assert.ok((counts['failed/targetUnreachable'] ?? 0) >= 1);
     assert.equal(
@@ -153,7 +152,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
     const again = await startPostgres({ name: 'crash', dataDir: server.dataDir, port: server.port });
     t.after(() => again.stop());
     await load;
-    const outcomes = await scene.waitForAll(mirror);
+    const outcomes = await scene.waitForAll(mirror, 6 * 200);
     const { replayed = 0, 'failed/connectionLost': lost = 0, ...others } = tally(outcomes);
     assert.deepEqual(others, {});
     assert.equal(repeated(outcomes), 0);
@@ -184,7 +183,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
         },
       );
       for (let i = 0; i < 8; i++) await withClient(scene.proxyUrl, (client) => client.query('SELECT 1'));
-      await scene.waitForAll(mirror);
+      await scene.waitForAll(mirror, 8);
       await waitFor(async () => (await scene.positions(mirror)).some(({ committed, high }) => committed === high), {
         what: 'a commit of the other partitions',
         everyMs: 100,
@@ -194,7 +193,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
       const second = await scene.startReplayer(mirror);
       await open.query('INSERT INTO kept VALUES (2)');
       await open.query('COMMIT');
-      const outcomes = await scene.waitForAll(mirror);
+      const outcomes = await scene.waitForAll(mirror, 9);
       assert.equal(repeated(outcomes), 0);
       assert.deepEqual(tally(outcomes), { replayed: 9 });
       await second.stop();
@@ -218,8 +217,8 @@ describe('the replayer', { timeout: 240_000 }, () => {
       },
     ]);
     await withClient(scene.proxyUrl, (client) => client.query('SELECT 1 AS after_poison'));
-    const replayer = await scene.startReplayer(mirror, '--exposure', '0');
-    await scene.waitForAll(mirror);
+    await scene.startReplayer(mirror, '--exposure', '0');
+    await scene.waitForAll(mirror, 1);
     const [letter] = await waitFor(
       async () => ((await scene.deadLetters(mirror)).length > 0 ? scene.deadLetters(mirror) : null),
       {
@@ -234,8 +233,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
       results.map(({ reason, transactions }) => [reason, transactions]),
       [['undecodable', 3]],
     );
-    await replayer.stop();
-    for (const { committed, high } of await scene.positions(mirror)) assert.equal(committed, high);
+    await scene.waitForCommits(mirror);
   });
 
   it('plays the share of sessions that exposure says, and leaves filtered databases alone', async (t) => {
@@ -243,10 +241,10 @@ describe('the replayer', { timeout: 240_000 }, () => {
     await withClient(scene.proxyUrl, (client) => client.query('SELECT 1'));
     const unexposed = await scene.newMirror();
     await scene.startReplayer(unexposed, '--exposure', '0');
-    assert.deepEqual(Object.keys(tally(await scene.waitForAll(unexposed))), ['unexposed']);
+    assert.deepEqual(Object.keys(tally(await scene.waitForAll(unexposed, 1))), ['unexposed']);
     const filtered = await scene.newMirror();
     await scene.startReplayer(filtered, '--exclude-database', new URL(scene.sourceUrl).pathname.slice(1));
-    assert.deepEqual(Object.keys(tally(await scene.waitForAll(filtered))), ['filtered/database']);
+    assert.deepEqual(Object.keys(tally(await scene.waitForAll(filtered, 1))), ['filtered/database']);
     assert.equal(repeated(await scene.outcomes(filtered)), 0);
   });
 
@@ -255,7 +253,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
     const mirror = await scene.newMirror();
     await Promise.all([createTpcbTables(scene.sourceUrl), createTpcbTables(mirror.url)]);
     await scene.startReplayer(mirror, '--pacing', 'asap');
-    await scene.waitForAll(mirror);
+    await scene.waitForAll(mirror, 0);
     const run = (seed: number) =>
       runTpcb({ url: scene.proxyUrl, protocol: 'prepared', clients: 6, transactions: 80, seed });
     const load = run(31);
@@ -264,7 +262,7 @@ describe('the replayer', { timeout: 240_000 }, () => {
     const more = run(32);
     await second.stop();
     await more;
-    const outcomes = await scene.waitForAll(mirror);
+    const outcomes = await scene.waitForAll(mirror, 2 * 6 * (80 + preparedStatements));
     assert.deepEqual(Object.keys(tally(outcomes)), ['replayed']);
     const { historyRows } = await tpcbSums(mirror.url);
     assert.ok(historyRows >= (await tpcbSums(scene.sourceUrl)).historyRows);

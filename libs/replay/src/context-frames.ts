@@ -1,13 +1,14 @@
 // The frames that bring a session of the mirror to where an envelope expects it: settings in force and prepared statements.
 import type { SessionContext } from '@mirrorstream/envelope';
-import { encodeFrontend, WireWriter } from '@mirrorstream/pg-wire';
+import { encodeFrontend, F, frameEndAt, WireWriter } from '@mirrorstream/pg-wire';
 
 /**
  * `fresh`: a new connection has what start-up gave it and nothing else. `used`: the session has gone on without us, so what it had is
  * taken back first. Each setting and each Parse is an exchange of its own: one that the mirror refuses must not undo the others.
- * Null: nothing to send.
+ * Null: nothing to send. `damaged`: a kept Parse is not one whole Parse frame; sent, it would put the connection out of step.
  */
-export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null {
+export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null | 'damaged' {
+  if (!context.statements.every(({ parseFrame }) => isWholeParse(parseFrame))) return 'damaged';
   const writer = new WireWriter();
   if (connection === 'used') encodeFrontend({ kind: 'query', query: 'RESET ALL' }, writer);
   for (const { sql } of context.settings) encodeFrontend({ kind: 'query', query: sql }, writer);
@@ -17,4 +18,8 @@ export function contextFrames(context: SessionContext, connection: 'fresh' | 'us
     encodeFrontend({ kind: 'sync' }, writer);
   }
   return writer.sizeBytes === 0 ? null : writer.take();
+}
+
+function isWholeParse(frame: Uint8Array): boolean {
+  return frame[0] === F.Parse && frameEndAt(frame, 0, frame.length) === frame.length;
 }

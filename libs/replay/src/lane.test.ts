@@ -267,6 +267,15 @@ describe('lane', () => {
     assert.equal(stage.results()[0]?.statements[0]?.sql, 'SELECT 1');
   });
 
+  it('does not send a kept Parse that is no whole Parse frame', () => {
+    const stage = new LaneStage();
+    const whole = context({ statements: { s1: 'SELECT 1' } });
+    const damaged = { ...whole, statements: [{ name: 's1', parseFrame: frontend(bind('s1')).subarray(0, 9) }] };
+    stage.take(envelope({ seq: 2, context: damaged }, simple('A', 'A')), envelope({ seq: 3 }, simple('B', 'B')));
+    stage.connect();
+    assert.deepEqual(stage.seen(), ['connect', '#2 failed{incomplete}', 'F Query']);
+  });
+
   it('takes back what the session had before it applies the context after a gap on the same connection', () => {
     const stage = connected([{ seq: 1 }, simple('SELECT', 'SELECT 0')]);
     stage.mirror(tag('SELECT 0'), ready());

@@ -245,6 +245,7 @@ export class Lane {
   #applyContext(work: PartWork): Readiness {
     const context = work.envelope.context ?? this.#context;
     const bytes = context === null ? null : contextFrames(context, this.#fresh ? 'fresh' : 'used');
+    if (bytes === 'damaged') return this.#doom(work.seq, 'incomplete');
     this.#fresh = false;
     this.#afterGap = false;
     this.#played = work.seq - 1;

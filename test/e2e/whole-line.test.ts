@@ -13,7 +13,7 @@ import {
   tpcbSums,
   waitFor,
 } from '@mirrorstream/testkit';
-import { type Mirror, ReplayerScene } from '../integration/replayer-scene.ts';
+import { type Mirror, ReplayerScene, tally } from '../integration/replayer-scene.ts';
 import { run } from './up-process.ts';
 
 const clients = 4;
@@ -50,6 +50,7 @@ describe('proxy, replayer and comparer together', { timeout: 240_000 }, () => {
     await line.scene.stopProxy();
     const status = await line.drained();
     const sent = protocols.length * clients * transactionsPerClient + preparing;
+    assert.deepEqual(tally(await line.scene.outcomes(line.mirror)), { replayed: sent });
     assert.equal(status.source.transactions, sent);
     assert.deepEqual(status.mirrors[line.mirror.name]?.transactions, account(sent));
     // A transaction that ran and left no result is run again: the mirror has every row, and may have some twice.

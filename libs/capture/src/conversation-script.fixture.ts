@@ -4,6 +4,7 @@ import type {
   EnvelopeDraft,
   ExchangeDraft,
   ObservationDraft,
+  PreparedStatementDraft,
   SessionContextDraft,
 } from '@mirrorstream/envelope';
 import { AnswerStorage, DependencyReason, GapReason, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
@@ -11,9 +12,12 @@ import {
   type BackendMessage,
   encodeBackend,
   encodeFrontend,
+  F,
   type FrontendMessage,
   formatTrace,
+  frameEndAt,
   PROTOCOL_3_0,
+  parseStatementName,
   traceFrames,
   WireWriter,
 } from '@mirrorstream/pg-wire';
@@ -242,9 +246,16 @@ function exchangeLine(it: ExchangeDraft): string {
   return `  ${it.index}${it.continues ? '+' : ''}: ${request}${segments} -> ${answer}${kept}`;
 }
 
+/** A context is of use only if the bytes it carries are the Parse message of that name, whole. */
+function isParseOf({ name, parseFrame }: PreparedStatementDraft): boolean {
+  const { length } = parseFrame;
+  const whole = parseFrame[0] === F.Parse && frameEndAt(parseFrame, 0, length) === length;
+  return whole && parseStatementName(parseFrame, 0, length) === name;
+}
+
 function contextLine(context: SessionContextDraft): string {
   const settings = context.settings.map((it) => ` {${it.sql}}`).join('');
-  const statements = context.statements.map((it) => ` <${it.name}>`).join('');
+  const statements = context.statements.map((it) => ` <${isParseOf(it) ? '' : 'NOT '}${it.name}>`).join('');
   return `${context.user}@${context.database}${settings}${statements}`;
 }
 

@@ -5,6 +5,7 @@ import { GapReason } from '@mirrorstream/envelope';
 import { type BackendMessage, CANCEL_REQUEST_CODE } from '@mirrorstream/pg-wire';
 import {
   bind,
+  bound,
   columns,
   copyIn,
   data,
@@ -335,6 +336,25 @@ test('an emit that throws costs the transaction, not the worker', () => {
   session.close(2);
   session.close(3);
   assert.deepEqual(records, ['sessionStart', 'gap', 'envelope', 'envelope', 'sessionEnd']);
+});
+
+test('a statement prepared long ago is carried as it was sent, whatever went by since', () => {
+  const first = parse('first', 'SELECT balance FROM accounts WHERE id = $1');
+  const steps: Step[] = [
+    ['F', first, sync],
+    ['B', parsed, ready('I')],
+    ['F', parse('second', 'SELECT 2'), sync],
+    ['B', parsed, ready('I')],
+    ['F', query(`SELECT '${'x'.repeat(400)}'`)],
+    ['B', tag('SELECT 1'), ready('I')],
+    ['F', bind('first', '', '1'), execute(), sync],
+    ['B', bound, tag('SELECT 1'), ready('I')],
+  ];
+  const last = envelopesOf(play([...greeting, ...steps]).records).at(-1);
+  assert.deepEqual(
+    last?.context?.statements.map(({ name, parseFrame }) => [name, Buffer.from(parseFrame)]),
+    [['first', Buffer.from(stepBytes(['F', first]))]],
+  );
 });
 
 test('an open transaction is counted while it is open, and its bytes while they are kept', () => {

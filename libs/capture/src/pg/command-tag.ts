@@ -83,7 +83,7 @@ export class TagCache {
     const text = commandTag(buffer, start, end);
     const read = { text, kind: tagKindOf(text) };
     this.#tags[slot] = read;
-    this.#bytes[slot] = buffer.slice(from, end);
+    this.#bytes[slot] = new Uint8Array(buffer.subarray(from, end));
     return read;
   }
 }

@@ -40,14 +40,14 @@ export class StatementTable {
     const name = parseStatementName(bytes, 0, bytes.length);
     const entry = { name, frame: null as Uint8Array | null, marks, bornIn: transaction, usedIn: 0 };
     if (name === '') {
-      if (whole && bytes.length <= MAX_UNNAMED_BYTES) entry.frame = bytes.slice();
+      if (whole && bytes.length <= MAX_UNNAMED_BYTES) entry.frame = copyOf(bytes);
       this.#unnamed = entry;
       return;
     }
     this.close(name);
     if (this.#named.size >= this.#limits.maxStatements) return;
     if (whole && this.sizeBytes + bytes.length <= this.#limits.maxStatementBytes) {
-      entry.frame = bytes.slice();
+      entry.frame = copyOf(bytes);
       this.sizeBytes += bytes.length;
     }
     this.#named.set(name, entry);
@@ -104,3 +104,6 @@ export function textOfEntry(entry: PreparedEntry | null): string | null {
   const frame = entry?.frame ?? null;
   return frame === null ? null : parseQueryText(frame, 0, frame.length);
 }
+
+/** Bytes of our own: the given ones may be a Buffer of a log that goes on, and a Buffer's `slice` is a view. */
+export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);

@@ -2,6 +2,7 @@
 import { F, HEADER_BYTES, parseQueryStart, stringEnd } from '@mirrorstream/pg-wire';
 import { ByteLog } from '../byte-log.ts';
 import { type ClientFrame, ClientFrames } from './client-frames.ts';
+import { copyOf } from './prepared.ts';
 import { marksOf, QueryMark } from './query-marks.ts';
 import { redactSecrets } from './redact.ts';
 
@@ -96,7 +97,7 @@ export class RequestIntake {
       const frame = this.frames.at(i);
       if (frame.head !== null || frame.start < this.log.start || !needsHead(frame.type)) continue;
       const most = frame.type === F.Parse ? PARSE_HEAD_BYTES : HEAD_BYTES;
-      this.frames.keepHead(frame, this.log.view(frame.start, Math.min(frame.end, frame.start + most)).slice());
+      this.frames.keepHead(frame, copyOf(this.log.view(frame.start, Math.min(frame.end, frame.start + most))));
     }
     return to;
   }

@@ -1,8 +1,7 @@
 // Starts all parts of a stack in order, and stops them in order.
-import { MirrorstreamError } from '@mirrorstream/domain';
+import { accountingProblems, MirrorstreamError } from '@mirrorstream/domain';
 import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
-import { checkPortFree, type DataDir, freePort } from '@mirrorstream/local';
-import { ensureMirrorTopics, ensureSourceTopics, ensureStatusTopic } from '@mirrorstream/service-kit';
+import { checkPortFree, type DataDir, freePort, waitUntil } from '@mirrorstream/local';
 import { formatHostPort, type HostPort, parseHostPort } from '../address.ts';
 import { startWorkload, type Workload } from '../demo/workload.ts';
 import type { KafkaAccess } from '../kafka-plan.ts';
@@ -11,8 +10,9 @@ import type { InterruptionWatch } from './interruption.ts';
 import { Observer } from './observer.ts';
 import { Parts } from './parts.ts';
 import { whyUnreachable } from './reachable.ts';
-import type { RunClaim } from './run-file.ts';
+import type { RunClaim, RunFile } from './run-file.ts';
 import { comparerArguments, proxyArguments, type RunningService, replayerStart, startService } from './services.ts';
+import { ensureStackTopics, partitionsOf, reachKafka } from './stack-kafka.ts';
 import type { MirrorPlan, StackPlan } from './stack-plan.ts';
 import type { Steps } from './steps.ts';
 
@@ -24,21 +24,17 @@ export interface StackSurroundings {
   readonly watch: InterruptionWatch;
 }
 
-/** Partitions of the embedded Kafka: enough for one machine, and quick to start. */
-const embeddedPartitions = 8;
-const ownKafkaPartitions = 32;
 const captureNode = 'up';
 const demoSeed = 2026;
-/** For a first answer of a Kafka of one's own. */
-const reachKafkaMs = 10_000;
 
 /** How long each stage of an orderly stop may take; together less than 15 s. */
-export const stopLimits = {
-  workloadMs: 1500,
-  proxyMs: 4000,
-  replayersMs: 3000,
-  comparersMs: 2500,
-  serversMs: 3500,
+const stopLimits = {
+  workloadMs: 1000,
+  proxyMs: 3500,
+  catchUpMs: 2500,
+  replayersMs: 2500,
+  comparersMs: 2000,
+  serversMs: 3000,
   killMs: 2000,
 };
 
@@ -97,9 +93,10 @@ export class Stack {
   async start(): Promise<void> {
     const { plan, layout, steps } = this.#around;
     const listen = await this.#chooseListen();
+    const own = plan.kafka.kind === 'own' ? plan.kafka.access : null;
     const kafka =
-      plan.kafka.kind === 'own'
-        ? this.#reachKafka(plan.kafka.access)
+      own !== null
+        ? steps.run(`Kafka on ${own.brokers.join(',')}`, () => reachKafka(own))
         : steps.run(
             'Kafka',
             async (note) => ({ brokers: [(await startEmbeddedKafka(layout, this.#parts, note)).bootstrap] }),
@@ -110,11 +107,12 @@ export class Stack {
     const [access, embedded] = await Promise.all([kafka, databases, this.#warnOfUnreachable()]);
     this.#databases = embedded;
     this.#client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
-    await this.#ensureTopics(this.#client);
+    const client = this.#client;
+    await steps.run('Topics', () => ensureStackTopics(client, plan));
     await this.#startServices(access, listen);
     this.#observer = await steps.run('Counters of earlier runs', () => this.#observe());
     this.#around.claim.update({
-      kafka: access as never,
+      kafka: access as RunFile['kafka'], // Plain JSON: names of files and variables, no secret.
       addresses: { proxy: this.listen, kafka: access.brokers.join(',') },
     });
   }
@@ -143,10 +141,27 @@ export class Stack {
     });
   }
 
-  /** Stops what still runs, in order: no part loses what it needs to end well. Never throws. */
-  async stop(): Promise<void> {
+  /** Waits until all that was captured is resolved and counted on every mirror; false when that takes longer. */
+  async untilDrained(deadlineMs: number): Promise<boolean> {
+    const { observer } = this;
+    const drained = (): boolean =>
+      observer.captureEnded() && accountingProblems(observer.status(Date.now()), { drained: true }).length === 0;
+    try {
+      return await waitUntil(drained, { what: 'the mirrors to finish', deadlineMs, everyMs: 50 });
+    } catch (error) {
+      if (error instanceof MirrorstreamError && error.code === 'notReady') return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Stops what still runs, in order: no part loses what it needs to end well. With `catchUp` the mirrors get a moment to play what is
+   * captured already, so that the next run need not begin in the middle of sessions. Never throws.
+   */
+  async stop({ catchUp }: { readonly catchUp: boolean }): Promise<void> {
     await this.stopWorkload(stopLimits.workloadMs);
     await this.#parts.stop((name) => name === 'capture-proxy', stopLimits.proxyMs);
+    if (catchUp && this.begun) await this.untilDrained(stopLimits.catchUpMs);
     await this.#parts.stop((name) => name.startsWith('replayer'), stopLimits.replayersMs);
     await this.#parts.stop((name) => name.startsWith('comparer'), stopLimits.comparersMs);
   }
@@ -157,26 +172,6 @@ export class Stack {
     await Promise.race([closing, new Promise<void>((resolve) => setTimeout(resolve, 1000).unref())]);
     await this.#parts.stop((name) => name === 'kafka' || name.startsWith('postgres'), stopLimits.serversMs);
     await this.#parts.killRest(stopLimits.killMs);
-  }
-
-  /** Makes sure that a Kafka of one's own answers. */
-  #reachKafka(access: KafkaAccess): Promise<KafkaAccess> {
-    return this.#around.steps.run(`Kafka on ${access.brokers.join(',')}`, async () => {
-      const client = connectKafka({ ...access, clientId: 'mirrorstream-up', requestTimeoutMs: reachKafkaMs });
-      try {
-        await ensureStatusTopic(await client.admin());
-      } catch (error) {
-        if (!(error instanceof MirrorstreamError) || error.code !== 'kafkaUnavailable') throw error;
-        throw new MirrorstreamError('kafkaUnavailable', `Kafka cannot be reached: ${error.message}`, {
-          stage: 'up',
-          hint: 'Check --brokers (kafka.brokers in the file), TLS and SASL.',
-          cause: error,
-        });
-      } finally {
-        await client.close();
-      }
-      return access;
-    });
   }
 
   /** The proxy and the replayers cope with servers that are away; whoever mistyped an address wants to know now. */
@@ -195,18 +190,6 @@ export class Stack {
     ]);
   }
 
-  async #ensureTopics(client: KafkaClient): Promise<void> {
-    const { plan, steps } = this.#around;
-    await steps.run('Topics', async () => {
-      const admin = await client.admin();
-      await ensureStatusTopic(admin);
-      await ensureSourceTopics(admin, plan.sourceName, { partitions: this.#partitions });
-      for (const { name } of plan.mirrors) {
-        await ensureMirrorTopics(admin, plan.environment, name, { partitions: this.#partitions });
-      }
-    });
-  }
-
   async #startServices(kafka: KafkaAccess, listen: HostPort): Promise<void> {
     const { plan, layout, steps } = this.#around;
     const { logsDir } = layout;
@@ -222,7 +205,7 @@ export class Stack {
           listen,
           node: captureNode,
           source: this.#sourceAddress(),
-          partitions: this.#partitions,
+          partitions: partitionsOf(plan),
           answers: plan.answers,
         }),
       }),
@@ -252,11 +235,6 @@ export class Stack {
         setTimeout(() => watch.fail(observerLost(cause)), 2000).unref();
       },
     });
-  }
-
-  get #partitions(): number {
-    const { plan } = this.#around;
-    return plan.partitions ?? (plan.kafka.kind === 'embedded' ? embeddedPartitions : ownKafkaPartitions);
   }
 
   /** The address asked for, or the usual one; another free port only if nobody asked. */

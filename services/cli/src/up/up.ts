@@ -7,7 +7,7 @@ import {
   type Status,
   statusSchema,
 } from '@mirrorstream/domain';
-import { dataDirLayout, openDataDir, waitUntil, wipeDataDir } from '@mirrorstream/local';
+import { dataDirLayout, openDataDir, wipeDataDir } from '@mirrorstream/local';
 import { formatDuration } from '../duration.ts';
 import { printError } from '../print-error.ts';
 import type { Phase, ViewModel } from '../view/model.ts';
@@ -78,9 +78,10 @@ class Run {
       this.#phase = 'stopping';
       this.#steps.close();
       const drained = error === undefined;
+      const catchUp = error instanceof Interrupted && error.interruption.kind === 'signal';
       // After a drain nothing can change any more: what is reported is what was checked.
       if (this.#stack.begun && drained) last = this.#model();
-      await this.#stopStep('services', () => this.#stack.stop());
+      await this.#stopStep('services', () => this.#stack.stop({ catchUp }));
       if (this.#stack.begun) last ??= this.#model();
       await this.#stopStep('servers', () => this.#stack.stopServers());
     } catch (caught) {
@@ -114,14 +115,8 @@ class Run {
     await this.#stack.drainProxy(limits.drainProxyMs);
     const delayMs = Math.max(...this.#plan.mirrors.map((mirror) => this.#drainAllowanceMs(mirror)));
     const deadlineMs = limits.drainMs + delayMs;
+    await this.#stack.untilDrained(deadlineMs);
     const { observer } = this.#stack;
-    const done = (): boolean => {
-      if (!observer.captureEnded()) return false;
-      return accountingProblems(observer.status(Date.now()), { drained: true }).length === 0;
-    };
-    await waitUntil(done, { what: 'the mirrors to finish', deadlineMs, everyMs: 50 }).catch((error: unknown) => {
-      if (!(error instanceof MirrorstreamError) || error.code !== 'notReady') throw error;
-    });
     const status = observer.status(Date.now());
     this.#problems = accountingProblems(status, { drained: true }).map((problem) => problem.message);
     if (!observer.captureEnded()) this.#problems.push('capture did not publish its final count');

@@ -80,8 +80,10 @@ export class DirectProducer implements Producer {
   }
 
   async sendEach(parts: readonly PartitionRecords[]): Promise<readonly PartitionOutcome[]> {
-    const outcomes: PartitionOutcome[] = parts.map(() => unavailable('no answer for this partition'));
-    if (parts.length === 0) return outcomes;
+    if (parts.length === 0) return [];
+    // One for all: an error's stack costs more than the record it is made for.
+    const unanswered = unavailable('no answer for this partition');
+    const outcomes: PartitionOutcome[] = parts.map(() => unanswered);
     try {
       const byLeader = await this.#byLeader(parts, outcomes);
       await Promise.all([...byLeader].map(([leader, led]) => this.#sendTo(leader, led, outcomes)));

@@ -254,7 +254,7 @@ function foldLag(
     const standsStill = unresolved && silentForMs > silentAfterMs && partition.behindSourceMs > 0;
     behindSourceMs = Math.max(behindSourceMs, partition.behindSourceMs + (standsStill ? silentForMs : 0));
   }
-  return { consumerLag, behindSourceMs };
+  return { consumerLag, behindSourceMs: Math.round(behindSourceMs) };
 }
 
 function isAhead(mirror: MirrorCounts): boolean {

@@ -6,7 +6,7 @@ import {
   type ReplayerSnapshot,
   replayerGroup,
 } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch, type EnvelopeBatch, TransactionOutcome } from '@mirrorstream/envelope';
+import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
 import {
   type Admin,
   type Batcher,
@@ -25,6 +25,8 @@ import { createPacing, type LaneOptions, type ResultEffect } from '@mirrorstream
 import type { RunningService, ServiceKit } from '@mirrorstream/service-kit';
 import { SnapshotPublisher } from '@mirrorstream/service-kit';
 import { Alarm } from './alarm.ts';
+import { Backpressure } from './backpressure.ts';
+import { beforeDeadline, nowUs, settled } from './clock.ts';
 import type { ReplayerConfig } from './config.ts';
 import { ConnectionGate } from './connection-gate.ts';
 import { LaneRunner } from './lane-runner.ts';
@@ -32,6 +34,7 @@ import { replayerMetrics } from './metrics.ts';
 import { Partition } from './partition.ts';
 import { commitMetadata, readCommitted, recover } from './recovery.ts';
 import { ResultPublisher } from './result-publisher.ts';
+import { deadLetter, reasonOf, transactionsIn, undecodableResult } from './undecodable.ts';
 
 /** What the replayer is made of; opened by main, closed by stop(). */
 export interface ReplayerParts {
@@ -56,7 +59,6 @@ export interface Work {
 
 /** Of the time to stop: kept for flushing, committing and leaving. */
 const CLOSING_SHARE = 0.4;
-const SETTLE_EVERY_MS = 5;
 
 export class Replayer implements RunningService {
   readonly #config: ReplayerConfig;
@@ -67,6 +69,7 @@ export class Replayer implements RunningService {
   readonly #partitions = new Map<number, Partition>();
   readonly #gate: ConnectionGate;
   readonly #alarm: Alarm<LaneRunner>;
+  readonly #backpressure: Backpressure;
   readonly #batcher: Batcher;
   readonly #results: ResultPublisher;
   readonly #snapshots: SnapshotPublisher;
@@ -82,10 +85,7 @@ export class Replayer implements RunningService {
   };
   #consumer: GroupConsumer | null = null;
   #commitTimer: NodeJS.Timeout | null = null;
-  #queuedBytes = 0;
   #held = false;
-  #anyPaused = false;
-  #resumeScheduled = false;
   #stopping = false;
   #final = false;
 
@@ -97,6 +97,10 @@ export class Replayer implements RunningService {
     this.#place = { environment: config.environment, mirror: config.mirror, source: config.source };
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
     this.#gate = this.#createGate();
+    this.#backpressure = new Backpressure(config.limits, () => this.#partitions.values(), {
+      pause: (partitions) => this.#consumer?.pause(partitions.map(({ number }) => this.#at(number))),
+      resume: (partitions) => this.#consumer?.resume(partitions.map(({ number }) => this.#at(number))),
+    });
     this.#batcher = createBatcher(
       parts.producer,
       { maxBufferedBytes: config.limits.maxResultBytes },
@@ -124,7 +128,7 @@ export class Replayer implements RunningService {
     const sources = {
       work: this.#work,
       gate: this.#gate,
-      queuedBytes: () => this.#queuedBytes,
+      queuedBytes: () => this.#backpressure.queuedBytes,
       resultBytes: () => this.#results.pendingBytes,
       partitions: () => this.#partitions.values(),
     };
@@ -155,7 +159,7 @@ export class Replayer implements RunningService {
     const until = Date.now() + deadlineMs;
     this.#stopping = true;
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
-    this.#pauseAll();
+    this.#backpressure.stop();
     for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'drain' });
     const drainUntil = Math.min(until - deadlineMs * CLOSING_SHARE, Date.now() + this.#config.limits.drainMs);
     await settled(() => this.#runners().next().done === true, drainUntil);
@@ -226,7 +230,7 @@ export class Replayer implements RunningService {
     partition.highWatermarkOffset = batch.highWatermarkOffset;
     for (const record of batch.records) this.#takeRecord(partition, record);
     this.#work.records += batch.records.length;
-    this.#pushBack(partition);
+    this.#backpressure.taken(partition);
   }
 
   #takeRecord(partition: Partition, record: IncomingRecord): void {
@@ -243,32 +247,23 @@ export class Replayer implements RunningService {
   /** The record goes to the dead letter, its transactions are counted as failed, and replay goes on. */
   #takeUndecodable(partition: Partition, record: IncomingRecord, error: unknown): void {
     const { environment, mirror } = this.#config;
-    const reason = error instanceof MirrorstreamError ? error.message : 'undecodable';
-    const said = Number(record.headers['transactions'] ?? '0');
-    const transactions = Number.isSafeInteger(said) && said > 0 ? said : 0;
+    const reason = reasonOf(error);
+    const transactions = transactionsIn(record);
     if (!partition.takeUndecodable(record.offset, transactions, record.timestampMs, 2)) return;
     this.#work.undecodable += 1;
     this.#kit.logger.error(
       { partition: partition.number, offset: String(record.offset), transactions, reason },
       'undecodable envelopes: sent to the dead letter topic, their transactions count as failed',
     );
-    this.#results.addRecord(
-      {
-        topic: deadLetterTopic(environment, mirror),
-        partition: 0,
-        key: null,
-        value: record.value,
-        headers: { topic: this.#topic, partition: String(partition.number), offset: String(record.offset), reason },
-      },
-      () => partition.tracker.resolve(record.offset),
-    );
+    const letter = deadLetter(deadLetterTopic(environment, mirror), this.#at(partition.number), record, reason);
+    this.#results.addRecord(letter, () => partition.tracker.resolve(record.offset));
     partition.laneResult(undecodableResult(record.offset, transactions));
   }
 
   #openLane(partition: Partition, sessionId: string): LaneRunner {
     const runner = new LaneRunner(
       { ...this.#laneOptions, sessionId },
-      { gate: this.#gate, alarm: this.#alarm, nowUs, queued: (sizeBytes) => this.#queued(sizeBytes) },
+      { gate: this.#gate, alarm: this.#alarm, nowUs, queued: (sizeBytes) => this.#backpressure.queued(sizeBytes) },
       {
         onResult: (effect) => partition.owned && partition.laneResult(effect),
         onDuplicate: (offset, transactions) => partition.laneDuplicate(offset, transactions),
@@ -281,52 +276,6 @@ export class Replayer implements RunningService {
 
   #publish(partition: Partition, effect: ResultEffect, settle: () => void): void {
     this.#results.add(partition.number, { result: effect.result, onAcknowledged: settle });
-  }
-
-  // Pushing back ----------------------------------------------------------------------------------------------------
-
-  #queued(sizeBytes: number): void {
-    this.#queuedBytes += sizeBytes;
-    if (sizeBytes < 0 && this.#anyPaused && !this.#resumeScheduled) this.#scheduleResume();
-  }
-
-  /** Said again with each batch: a rebalance may have undone it. */
-  #pushBack(partition: Partition): void {
-    const { maxQueueBytes, maxLaneBytes } = this.#config.limits;
-    if (this.#queuedBytes > maxQueueBytes) this.#pauseAll();
-    else if (partition.largestQueueBytes() > maxLaneBytes) this.#pause([partition]);
-  }
-
-  #pauseAll(): void {
-    this.#pause([...this.#partitions.values()]);
-  }
-
-  #pause(partitions: readonly Partition[]): void {
-    this.#anyPaused = true;
-    for (const partition of partitions) partition.paused = true;
-    this.#consumer?.pause(partitions.map(({ number }) => this.#at(number)));
-  }
-
-  #scheduleResume(): void {
-    if (this.#stopping) return;
-    this.#resumeScheduled = true;
-    setImmediate(() => {
-      this.#resumeScheduled = false;
-      this.#resume();
-    });
-  }
-
-  #resume(): void {
-    const { maxQueueBytes, maxLaneBytes } = this.#config.limits;
-    if (this.#stopping || this.#queuedBytes > maxQueueBytes / 2) return;
-    let stillPaused = false;
-    for (const partition of this.#partitions.values()) {
-      if (!partition.paused) continue;
-      partition.paused = partition.largestQueueBytes() > maxLaneBytes / 2;
-      if (partition.paused) stillPaused = true;
-      else this.#consumer?.resume([this.#at(partition.number)]);
-    }
-    this.#anyPaused = stillPaused;
   }
 
   // Committing and telling ------------------------------------------------------------------------------------------
@@ -469,50 +418,9 @@ export class Replayer implements RunningService {
   }
 }
 
-/** µs since the epoch on a clock that never jumps. */
-export function nowUs(): number {
-  return (performance.timeOrigin + performance.now()) * 1000;
-}
-
-function undecodableResult(offset: bigint, transactions: number): ResultEffect {
-  return {
-    kind: 'result',
-    result: {
-      ref: { offset, index: 0, sessionId: '', sessionSeq: 0n, part: 0, lastPart: true },
-      outcome: 'failed',
-      reason: 'undecodable',
-      capturedAtUs: 0n,
-      scheduledAtUs: 0n,
-      sentAtUs: 0n,
-      doneAtUs: 0n,
-      statements: [],
-      capturedOutcome: TransactionOutcome.UNSPECIFIED,
-      replayedOutcome: TransactionOutcome.UNSPECIFIED,
-      transactions,
-      sessionEnd: false,
-    },
-    resolves: [offset],
-    holds: null,
-    releasedBytes: 0,
-  };
-}
-
 function refused(topic: string): MirrorstreamError {
   return new MirrorstreamError('kafkaRefused', `Kafka refuses a record for ${topic}`, {
     stage: 'replayer',
     hint: "Does the topic exist, may this service write to it, and is the topic's max.message.bytes at least 1 MiB?",
   });
-}
-
-async function settled(condition: () => boolean, until: number): Promise<void> {
-  while (!condition() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, SETTLE_EVERY_MS));
-}
-
-async function beforeDeadline(work: Promise<unknown>, until: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, until - Date.now()));
-  });
-  await Promise.race([work, deadline]);
-  clearTimeout(timer);
 }

@@ -1,0 +1,49 @@
+// What becomes of an envelopes record that nobody can decode: a dead letter, and a result that counts its transactions as failed.
+import { MirrorstreamError } from '@mirrorstream/domain';
+import { TransactionOutcome } from '@mirrorstream/envelope';
+import type { IncomingRecord, OutgoingRecord, TopicPartition } from '@mirrorstream/kafka';
+import type { ResultEffect } from '@mirrorstream/replay';
+
+/** How many transactions are in it, as its header says; 0 when it does not. */
+export function transactionsIn(record: IncomingRecord): number {
+  const said = Number(record.headers['transactions'] ?? '0');
+  return Number.isSafeInteger(said) && said > 0 ? said : 0;
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof MirrorstreamError ? error.message : 'undecodable';
+}
+
+/** The record as it came, with where it came from and why in its headers. */
+export function deadLetter(
+  topic: string,
+  from: TopicPartition,
+  record: IncomingRecord,
+  reason: string,
+): OutgoingRecord {
+  const headers = { topic: from.topic, partition: String(from.partition), offset: String(record.offset), reason };
+  return { topic, partition: 0, key: null, value: record.value, headers };
+}
+
+export function undecodableResult(offset: bigint, transactions: number): ResultEffect {
+  return {
+    kind: 'result',
+    result: {
+      ref: { offset, index: 0, sessionId: '', sessionSeq: 0n, part: 0, lastPart: true },
+      outcome: 'failed',
+      reason: 'undecodable',
+      capturedAtUs: 0n,
+      scheduledAtUs: 0n,
+      sentAtUs: 0n,
+      doneAtUs: 0n,
+      statements: [],
+      capturedOutcome: TransactionOutcome.UNSPECIFIED,
+      replayedOutcome: TransactionOutcome.UNSPECIFIED,
+      transactions,
+      sessionEnd: false,
+    },
+    resolves: [offset],
+    holds: null,
+    releasedBytes: 0,
+  };
+}

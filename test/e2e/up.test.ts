@@ -1,16 +1,17 @@
 // `mirrorstream up` from the outside: what it prints, how it ends, and that nothing is left.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { accountingProblems, divergenceClasses, type Status, statusSchema } from '@mirrorstream/domain';
 import {
   createDatabase,
   execute,
+  removeDirectory,
   sharedKafka,
   sharedPostgres,
+  temporaryDirectory,
   uniqueName,
   waitFor,
   withClient,
@@ -20,8 +21,8 @@ import { Command, type Ended, run, untilReady } from './up-process.ts';
 const stackTimeoutMs = 240_000;
 
 async function scratch(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'mirrorstream-e2e-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryDirectory('e2e');
+  t.after(() => removeDirectory(folder));
   return folder;
 }
 

@@ -86,33 +86,45 @@ export async function startPostgres(options: Partial<PostgresOptions> = {}): Pro
   return server;
 }
 
-/** Before its folder is deleted: the guardian comes later and lets it end in order, which would write there again. */
-function killAtExit(server: KafkaBroker | PostgresServer): void {
-  let running = true;
-  void server.exited.then(() => {
-    running = false;
-  });
+/** What this process still has to end and to delete. Servers first: the guardian ends them later and in order, writing there again. */
+const running = new Set<KafkaBroker | PostgresServer>();
+const folders = new Set<string>();
+let clearsAtExit = false;
+
+function clearAtExit(): void {
+  if (clearsAtExit) return;
+  clearsAtExit = true;
   process.prependOnceListener('exit', () => {
-    if (!running) return;
-    for (const victim of [server.pid, ...descendantsOf(server.pid)]) {
-      try {
-        process.kill(victim, 'SIGKILL');
-      } catch {
-        // It has ended.
+    for (const { pid } of running) {
+      for (const victim of [pid, ...descendantsOf(pid)]) {
+        try {
+          process.kill(victim, 'SIGKILL');
+        } catch {
+          // It has ended.
+        }
       }
     }
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   });
+}
+
+function killAtExit(server: KafkaBroker | PostgresServer): void {
+  clearAtExit();
+  running.add(server);
+  void server.exited.then(() => running.delete(server));
 }
 
 /** A folder that is deleted when this process exits, reachable by the user PostgreSQL runs as. */
 export async function temporaryDirectory(purpose: string): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), `mirrorstream-test-${purpose}-`));
   await chmod(dir, 0o755);
-  process.once('exit', () => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
+  clearAtExit();
+  folders.add(dir);
   return dir;
 }
 
 /** Deletes such a folder before that. */
 export async function removeDirectory(dir: string): Promise<void> {
   await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+  folders.delete(dir);
 }

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startKafkaBroker, startPostgres } from '@mirrorstream/local';
+import { freePort, startKafkaBroker, startPostgres } from '@mirrorstream/local';
 import { captureOutcome } from './captured.ts';
 import {
   type Contender,
@@ -15,7 +15,7 @@ import {
   plainPipe,
   type Surroundings,
 } from './contenders.ts';
-import { cpuTime } from './cpu.ts';
+import { cpuTime, totalUs } from './cpu.ts';
 import { createTables, type LoadOptions, pgbenchVersion, runPgbench } from './pgbench.ts';
 import { type BenchResult, markdown, type Sample } from './report.ts';
 
@@ -103,11 +103,11 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
   try {
     await createTables(server.port, 10);
     await startContenders(settings, around, contenders);
-    const samples = await playRounds(settings, directory, contenders);
+    const samples = await playRounds(settings, directory, contenders, broker.pid);
     for (const contender of contenders) await contender.stop();
     const sent = (name: string): number =>
       samples.filter((sample) => sample.contender === name).reduce((sum, { transactions }) => sum + transactions, 0);
-    const capturing = contenders.filter(({ name }) => name.startsWith('mirrorstream') && !name.includes('off'));
+    const capturing = contenders.filter(({ name }) => name.startsWith('mirrorstream') && !notPublishing.includes(name));
     const capture = await Promise.all(
       capturing.map(({ name }) => captureOutcome(broker.bootstrap, name, sourceNameOf(name), sent(name))),
     );
@@ -129,6 +129,9 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
   }
 }
 
+/** Proxies of which nothing can be in Kafka. */
+const notPublishing = ['mirrorstream capture off', 'mirrorstream Kafka away'];
+
 const sourceNameOf = (contender: string): string => contender.replaceAll(' ', '-').replaceAll(/[^a-z0-9-]/g, '');
 
 async function startContenders(settings: Settings, around: Surroundings, into: Contender[]): Promise<void> {
@@ -142,6 +145,11 @@ async function startContenders(settings: Settings, around: Surroundings, into: C
     ['mirrorstream capture off', () => capture('mirrorstream capture off', '--capture', 'off')],
     ['mirrorstream', () => capture('mirrorstream')],
     ['mirrorstream digest', () => capture('mirrorstream digest', '--answers', 'digest')],
+    // Nobody listens there: what does an outage of Kafka cost production?
+    [
+      'mirrorstream Kafka away',
+      async () => capture('mirrorstream Kafka away', '--brokers', `127.0.0.1:${await freePort()}`),
+    ],
   ];
   for (const [name, start] of starts) {
     if (settings.only !== null && !settings.only.includes(name)) continue;
@@ -151,12 +159,19 @@ async function startContenders(settings: Settings, around: Surroundings, into: C
   }
 }
 
-async function playRounds(settings: Settings, directory: string, contenders: readonly Contender[]): Promise<Sample[]> {
+async function playRounds(
+  settings: Settings,
+  directory: string,
+  contenders: readonly Contender[],
+  brokerPid: number,
+): Promise<Sample[]> {
   const samples: Sample[] = [];
   const play = async (contender: Contender, seconds: number, round: number): Promise<Sample> => {
     const before = cpuTime(contender.pids);
+    const brokerBefore = totalUs([brokerPid]);
     const load = await runPgbench({ ...settings, seconds, directory, port: contender.port });
     const after = cpuTime(contender.pids);
+    const brokerUs = totalUs([brokerPid]) - brokerBefore;
     if (load.failed > 0) throw new Error(`${contender.name}: ${load.failed} transactions failed`);
     const perTransaction = (us: number): number => us / Math.max(1, load.transactions);
     return {
@@ -165,6 +180,7 @@ async function playRounds(settings: Settings, directory: string, contenders: rea
       ...load,
       mainUsPerTransaction: perTransaction(after.mainUs - before.mainUs),
       otherUsPerTransaction: perTransaction(after.otherUs - before.otherUs),
+      brokerUsPerTransaction: perTransaction(brokerUs),
     };
   };
   // Warm up: compilers, caches, connections. Counted as sent, measured as nothing.

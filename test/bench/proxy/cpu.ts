@@ -20,6 +20,11 @@ export function cpuTime(pids: readonly number[]): CpuTime {
   return { mainUs, otherUs };
 }
 
+export function totalUs(pids: readonly number[]): number {
+  const { mainUs, otherUs } = cpuTime(pids);
+  return mainUs + otherUs;
+}
+
 function threadTimes(pid: number): [thread: number, us: number][] {
   try {
     return readdirSync(`/proc/${pid}/task`).map((thread) => [Number(thread), threadUs(pid, thread)]);

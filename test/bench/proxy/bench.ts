@@ -148,7 +148,11 @@ async function startContenders(settings: Settings, around: Surroundings, into: C
     // Nobody listens there: what does an outage of Kafka cost production?
     [
       'mirrorstream Kafka away',
-      async () => capture('mirrorstream Kafka away', '--brokers', `127.0.0.1:${await freePort()}`),
+      async () =>
+        captureProxy(
+          { ...around, brokers: `127.0.0.1:${await freePort()}` },
+          { name: 'mirrorstream Kafka away', sourceName: 'away', extra: [] },
+        ),
     ],
   ];
   for (const [name, start] of starts) {

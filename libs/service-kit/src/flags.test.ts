@@ -63,7 +63,7 @@ describe('flags', () => {
       helpText('replayer', 'plays traffic', table),
       `replayer: plays traffic
 
-Usage: replayer [flags]
+Usage: mirrorstream replayer [flags]
 
   --brokers HOST:PORT    where Kafka is
                          required · several: with commas, or the flag again · env: MIRRORSTREAM_BROKERS

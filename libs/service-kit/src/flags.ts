@@ -102,7 +102,7 @@ export function helpText(name: string, summary: string, table: FlagTable): strin
     if (left.length > width) return [`  ${left}`, `  ${' '.repeat(width)}  ${first}`, ...indented];
     return [`  ${left.padEnd(width)}  ${first}`, ...indented];
   });
-  return [`${name}: ${summary}`, '', `Usage: ${name} [flags]`, '', ...lines, ''].join('\n');
+  return [`${name}: ${summary}`, '', `Usage: mirrorstream ${name} [flags]`, '', ...lines, ''].join('\n');
 }
 
 function usage({ name, boolean, placeholder }: Flag): string {

@@ -1,5 +1,12 @@
 // The topics, with every setting that matters said: a broker's defaults are somebody else's decision.
-import { deadLetterTopic, envelopesTopic, resultsTopic, statusTopic, verdictsTopic } from '@mirrorstream/domain';
+import {
+  deadLetterTopic,
+  envelopesTopic,
+  MirrorstreamError,
+  resultsTopic,
+  statusTopic,
+  verdictsTopic,
+} from '@mirrorstream/domain';
 import type { Admin, TopicSpec } from '@mirrorstream/kafka';
 
 export interface TopicOptions {
@@ -96,4 +103,28 @@ export function ensureMirrorTopics(
   options: TopicOptions = {},
 ): Promise<void> {
   return admin.ensureTopics(mirrorTopics(environment, mirror, options));
+}
+
+const awaitTopicEveryMs = 200;
+
+/** What to wait for, who waits, and what the operator should do when it does not come. */
+export interface TopicWait {
+  readonly deadlineMs: number;
+  readonly stage: string;
+  readonly hint: string;
+}
+
+/** Resolves with the number of partitions once the topic exists: another service makes it. Throws `notReady` at the deadline. */
+export async function waitForTopic(
+  admin: Admin,
+  topic: string,
+  { deadlineMs, stage, hint }: TopicWait,
+): Promise<number> {
+  const until = Date.now() + deadlineMs;
+  for (;;) {
+    const partitions = (await admin.partitionCounts([topic])).get(topic);
+    if (partitions !== undefined) return partitions;
+    if (Date.now() >= until) throw new MirrorstreamError('notReady', `topic ${topic} does not exist`, { stage, hint });
+    await new Promise((resolve) => setTimeout(resolve, awaitTopicEveryMs));
+  }
 }

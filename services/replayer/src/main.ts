@@ -1,6 +1,6 @@
 // Composition root of the replayer.
-import { envelopesTopic, MirrorstreamError } from '@mirrorstream/domain';
-import { type Admin, connectKafka } from '@mirrorstream/kafka';
+import { envelopesTopic } from '@mirrorstream/domain';
+import { connectKafka } from '@mirrorstream/kafka';
 import { readTargetAddress } from '@mirrorstream/pg-target';
 import {
   ensureMirrorTopics,
@@ -8,6 +8,7 @@ import {
   type RunningService,
   runService,
   type ServiceKit,
+  waitForTopic,
 } from '@mirrorstream/service-kit';
 import { parseReplayerConfig, type ReplayerConfig, replayerFlags } from './config.ts';
 import { Replayer } from './replayer.ts';
@@ -35,28 +36,15 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
     client.producer(),
   ]);
   const { environment, mirror, source, instance } = config;
-  const partitions = await waitForTopic(admin, envelopesTopic(source), config.limits.topicsDeadlineMs);
+  const partitions = await waitForTopic(admin, envelopesTopic(source), {
+    deadlineMs: config.limits.topicsDeadlineMs,
+    stage: 'replayer',
+    hint: 'Start the capture proxy of this source first, or correct --source-name.',
+  });
   await ensureMirrorTopics(admin, environment, mirror, { partitions });
   await ensureStatusTopic(admin);
   const replayer = new Replayer(config, kit, { client, admin, producer, statusProducer, address });
   await replayer.start();
   kit.ready({ environment, mirror, source, instance, partitions: replayer.partitionCount });
   return replayer;
-}
-
-const TOPIC_EVERY_MS = 200;
-
-/** Resolves with the number of partitions once the topic exists: the capture proxy makes it. */
-async function waitForTopic(admin: Admin, topic: string, deadlineMs: number): Promise<number> {
-  const until = Date.now() + deadlineMs;
-  for (;;) {
-    const partitions = (await admin.partitionCounts([topic])).get(topic);
-    if (partitions !== undefined) return partitions;
-    if (Date.now() >= until) break;
-    await new Promise((resolve) => setTimeout(resolve, TOPIC_EVERY_MS));
-  }
-  throw new MirrorstreamError('notReady', `topic ${topic} does not exist`, {
-    stage: 'replayer',
-    hint: 'Start the capture proxy of this source first, or correct --source-name.',
-  });
 }

@@ -8,7 +8,7 @@ import { findJava, type JavaRuntime } from './java.ts';
 import { ensureKafka, type KafkaDist, type KafkaFetchListener, kafkaConfigDir } from './kafka-dist.ts';
 import { aliveBrokers } from './kafka-probe.ts';
 import { exitError, type ProcessExit, spawnTied, type TiedProcess } from './process-group.ts';
-import { waitUntil } from './wait-until.ts';
+import { untilServing } from './until-serving.ts';
 
 export interface KafkaBrokerOptions {
   /** Where topics are kept; made and formatted when missing. */
@@ -78,7 +78,12 @@ async function startOnce(java: JavaRuntime, dist: KafkaDist, options: KafkaBroke
   const archive = await classArchive(run);
   const child = await spawnJava(run, 'kafka', [...archive.args, 'kafka.Kafka', propertiesFile]);
   void child.exited.then((exit) => archive.settle(exit));
-  await waitUntilAnswering(child, port);
+  await untilServing(child, async () => (await aliveBrokers(host, port, 1000)) > 0, {
+    what: 'kafka to answer a Metadata request',
+    deadlineMs: limits.readyDeadlineMs,
+    everyMs: 50,
+    stage: 'kafka',
+  });
   return {
     bootstrap: `${host}:${port}`,
     host,
@@ -142,25 +147,6 @@ async function format(run: JavaRun, propertiesFile: string): Promise<void> {
   const exit = await child.exited;
   clearTimeout(giveUp);
   if (exit.code !== 0) throw exitError(exit);
-}
-
-async function waitUntilAnswering(child: TiedProcess, port: number): Promise<void> {
-  let exit: ProcessExit | undefined;
-  void child.exited.then((ended) => {
-    exit = ended;
-  });
-  try {
-    await waitUntil(
-      async () => {
-        if (exit !== undefined) throw exitError(exit);
-        return (await aliveBrokers(host, port, 1000)) > 0;
-      },
-      { what: 'kafka to answer a Metadata request', deadlineMs: limits.readyDeadlineMs, everyMs: 50, stage: 'kafka' },
-    );
-  } catch (error) {
-    await child.kill9();
-    throw error;
-  }
 }
 
 interface ClassArchive {

@@ -9,7 +9,7 @@ import { ensurePostgres, type PostgresDist, type PostgresMajor } from './postgre
 import { probePostgres } from './postgres-probe.ts';
 import { exitError, type ProcessExit, spawnTied, type TiedProcess } from './process-group.ts';
 import { makeOwned, reachablePlace, type UnixUser, unprivilegedUser } from './unprivileged-user.ts';
-import { waitUntil } from './wait-until.ts';
+import { untilServing } from './until-serving.ts';
 
 /** How clients prove who they are; names of pg_hba.conf. */
 export type PostgresAuth = 'trust' | 'scram-sha-256' | 'md5' | 'password';
@@ -170,7 +170,16 @@ async function startOnce(
   const settings = { ...defaultSettings, ...options.settings, port: String(port) };
   const args = ['-D', dataDir, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])];
   const child = await spawnAs(user, `postgres ${name}`, dist.postgres, args, dataDir, options);
-  await waitUntilAnswering(child, port, superuser);
+  const serves = async (): Promise<boolean> => {
+    const answer = await probePostgres({ host, port, user: superuser, database: 'postgres', timeoutMs: 2000 });
+    return answer === 'ready' || answer === 'asksPassword';
+  };
+  await untilServing(child, serves, {
+    what: `${child.name} to answer a query`,
+    deadlineMs: limits.readyDeadlineMs,
+    everyMs: 20,
+    stage: child.name,
+  });
   const credentials = password === undefined ? superuser : `${superuser}:${encodeURIComponent(password)}`;
   return {
     name,
@@ -210,24 +219,4 @@ function spawnAs(
     ...(onLog === undefined ? {} : { onLog }),
     ...(keepsParentAlive === undefined ? {} : { keepsParentAlive }),
   });
-}
-
-async function waitUntilAnswering(child: TiedProcess, port: number, user: string): Promise<void> {
-  let exit: ProcessExit | undefined;
-  void child.exited.then((ended) => {
-    exit = ended;
-  });
-  try {
-    await waitUntil(
-      async () => {
-        if (exit !== undefined) throw exitError(exit);
-        const answer = await probePostgres({ host, port, user, database: 'postgres', timeoutMs: 2000 });
-        return answer === 'ready' || answer === 'asksPassword';
-      },
-      { what: `${child.name} to answer a query`, deadlineMs: limits.readyDeadlineMs, everyMs: 20, stage: child.name },
-    );
-  } catch (error) {
-    await child.kill9();
-    throw error;
-  }
 }

@@ -1,13 +1,16 @@
 // Connections to a mirror's server: every way to log in, TLS, marks, losses and cancelling, against real PostgreSQL.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { chown, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { promisify } from 'node:util';
 import { connectTarget, parseTargetUrl, systemIdentifier, type TargetConnection } from '@mirrorstream/pg-target';
 import { encodeFrontend, WireWriter } from '@mirrorstream/pg-wire';
-import { execute, queryFrame, sharedPostgres, startPostgres, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
+import {
+  createCertificateAuthority,
+  execute,
+  queryFrame,
+  sharedPostgres,
+  startPostgres,
+  waitFor,
+} from '@mirrorstream/testkit';
 
 const session = {
   user: 'postgres',
@@ -120,12 +123,12 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
   });
 
   it('speaks TLS as sslmode says', async (t) => {
-    const tls = await certificate();
-    if (tls === null) return t.skip('openssl is not installed');
+    const authority = await createCertificateAuthority();
+    const { certFile, keyFile } = await authority.issue({ altNames: ['localhost'] });
     const plain = await sharedPostgres('control');
     const server = await startPostgres({
       name: 'tls',
-      settings: { ssl: 'on', ssl_cert_file: tls.certFile, ssl_key_file: tls.keyFile },
+      settings: { ssl: 'on', ssl_cert_file: certFile, ssl_key_file: keyFile },
     });
     t.after(() => server.stop());
     const isEncrypted = async (url: string, query: string): Promise<boolean> => {
@@ -137,9 +140,9 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
     assert.equal(await isEncrypted(server.url, 'sslmode=require'), true);
     const verified = new URL(server.url);
     verified.hostname = 'localhost';
-    assert.equal(await isEncrypted(verified.href, `sslmode=verify-full&sslrootcert=${tls.certFile}`), true);
+    assert.equal(await isEncrypted(verified.href, `sslmode=verify-full&sslrootcert=${authority.caFile}`), true);
     await assert.rejects(open(t, `${verified.href}?sslmode=verify-full`), { code: 'targetUnreachable' });
-    await assert.rejects(open(t, `${server.url}?sslmode=verify-full&sslrootcert=${tls.certFile}`));
+    await assert.rejects(open(t, `${server.url}?sslmode=verify-full&sslrootcert=${authority.caFile}`));
     await assert.rejects(open(t, `${plain.url}?sslmode=require`), { code: 'targetRefused' });
     assert.equal(await isEncrypted(plain.url, 'sslmode=prefer'), false);
   });
@@ -153,26 +156,3 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
     await waitFor(() => text().includes('20000000'), { what: 'the answer' });
   });
 });
-
-/** A self-signed certificate for `localhost`, readable by the server; null where there is no openssl. */
-async function certificate(): Promise<{ readonly certFile: string; readonly keyFile: string } | null> {
-  const dir = await temporaryDirectory('tls');
-  const certFile = join(dir, 'cert.pem');
-  const keyFile = join(dir, 'key.pem');
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  try {
-    await promisify(execFile)('openssl', [
-      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', keyFile, '-out', certFile],
-      ...subject,
-    ]);
-  } catch {
-    return null;
-  }
-  const server = await startPostgres({ name: 'owner' });
-  const { uid, gid } = await stat(join(server.dataDir, 'PG_VERSION'));
-  await server.stop();
-  // The server refuses a key that others can read or that is not its own.
-  await writeFile(keyFile, await readFile(keyFile), { mode: 0o600 });
-  await chown(keyFile, uid, gid);
-  return { certFile, keyFile };
-}

@@ -62,5 +62,7 @@ export const gapReasons = [
   'memoryLimit',
   'workerRestart',
   'shutdown',
+  'spoolFull',
+  'spoolFailed',
 ] as const;
 export type GapReasonName = (typeof gapReasons)[number];

@@ -11,6 +11,8 @@ const reasonNames: Readonly<Record<GapReason, GapReasonName>> = {
   [GapReason.MEMORY_LIMIT]: 'memoryLimit',
   [GapReason.WORKER_RESTART]: 'workerRestart',
   [GapReason.SHUTDOWN]: 'shutdown',
+  [GapReason.SPOOL_FULL]: 'spoolFull',
+  [GapReason.SPOOL_FAILED]: 'spoolFailed',
 };
 
 /** Transactions and their exchanges in one record for Kafka. */

@@ -12,7 +12,7 @@ import {
 } from '@mirrorstream/service-kit';
 import { z } from 'zod';
 import type { Forwarding } from './forward/leg.ts';
-import type { Address } from './forward/proxy.ts';
+import type { Address } from './forward/listener.ts';
 import { maxRingBytes, minRingBytes } from './ring.ts';
 
 export interface CaptureProxyConfig {

@@ -1,21 +1,16 @@
-// The listener: accepts clients, connects to the source, and keeps the table of sessions.
-import { connect, createServer, type Server, type Socket } from 'node:net';
+// The proxy: gets clients, connects to the source, and keeps the table of sessions.
+import { connect, type Socket } from 'node:net';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { HandleLeg } from './handle-leg.ts';
 import type { Forwarding, Leg } from './leg.ts';
 import { loadLibuv, takeHandle } from './libuv.ts';
+import { type Address, keepAliveInitialDelay, startListener } from './listener.ts';
 import { createMonoClock } from './mono-clock.ts';
 import { Session, type SessionSurroundings, type SourceConnection } from './session.ts';
 import { StreamLeg } from './stream-leg.ts';
 import type { ForwardCounts, Tap } from './tap.ts';
 
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
 export interface ProxyOptions {
-  readonly listen: Address;
   readonly source: Address;
   readonly tap: Tap | null;
   readonly counts: ForwardCounts;
@@ -29,19 +24,28 @@ export interface ProxyOptions {
   readonly onOpaque?: () => void;
 }
 
-export interface RunningProxy {
-  readonly listening: Address;
+export interface Proxy {
   readonly forwarding: Forwarding;
   sessions(): Iterable<Session>;
+  /** A client: a socket that has not begun to read and lets its ends close one by one. */
+  accept(socket: Socket): void;
+}
+
+export interface RunningProxy extends Proxy {
+  readonly listening: Address;
   /** Accepts no more; open sessions go on. */
   stopAccepting(): void;
 }
 
-/** A dead peer behind a silent network is noticed as the server would notice it. */
-const keepAliveInitialDelay = 60_000;
-
 /** Listens. Rejects with `portTaken` or `badInput`. */
-export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+export async function startProxy(options: ProxyOptions & { readonly listen: Address }): Promise<RunningProxy> {
+  const proxy = createProxy(options);
+  const listener = await startListener(options.listen, proxy.accept);
+  return { ...proxy, listening: listener.listening, stopAccepting: listener.close };
+}
+
+/** A proxy that is handed its clients. Throws `missingPrerequisite`. */
+export function createProxy(options: ProxyOptions): Proxy {
   const uv = options.forwarding === 'streams' ? null : loadLibuv();
   if (uv === null && options.forwarding === 'handles') {
     throw new MirrorstreamError('missingPrerequisite', `Node ${process.version} has no known TCP handles`, {
@@ -67,20 +71,14 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onOpaque: options.onOpaque ?? (() => undefined),
     onClosed: (session) => sessions.delete(session),
   };
-  const server = createServer(
-    { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
-    (socket) => {
+  return {
+    forwarding: uv === null ? 'streams' : 'handles',
+    sessions: () => sessions,
+    accept: (socket) => {
       const session = new Session(legOf(socket), around);
       sessions.add(session);
       session.start();
     },
-  );
-  const listening = await listen(server, options.listen);
-  return {
-    listening,
-    forwarding: uv === null ? 'streams' : 'handles',
-    sessions: () => sessions,
-    stopAccepting: () => server.close(),
   };
 }
 
@@ -106,30 +104,4 @@ function connectSource(
     socket.removeAllListeners();
     done({ leg: legOf(socket) });
   });
-}
-
-function listen(server: Server, at: Address): Promise<Address> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(at, error)));
-    server.listen(at.port, at.host, () => {
-      // A failing accept (out of file descriptors) must not end the process.
-      server.removeAllListeners('error').on('error', () => undefined);
-      const bound = server.address();
-      if (bound === null || typeof bound === 'string') throw new Error('a TCP server has an address');
-      resolve({ host: at.host, port: bound.port });
-    });
-  });
-}
-
-function listenError(at: Address, error: NodeJS.ErrnoException): MirrorstreamError {
-  const taken = error.code === 'EADDRINUSE';
-  return new MirrorstreamError(
-    taken ? 'portTaken' : 'badInput',
-    `cannot listen on ${at.host}:${at.port} (${error.code})`,
-    {
-      stage: 'capture-proxy',
-      hint: taken ? 'Another process listens there: stop it or choose another --listen.' : 'Check --listen.',
-      cause: error,
-    },
-  );
 }

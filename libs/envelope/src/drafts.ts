@@ -71,6 +71,11 @@ export interface PreparedStatementDraft {
   readonly parseFrame: Uint8Array;
 }
 
+export interface SqlStatementDraft {
+  readonly name: string;
+  readonly sql: string;
+}
+
 /** Never changed once it was encoded: the encoder keeps the encoded form with the object. A changed context is a new object. */
 export interface SessionContextDraft {
   readonly database: string;
@@ -79,6 +84,7 @@ export interface SessionContextDraft {
   readonly startupParameters: readonly ParameterDraft[];
   readonly settings: readonly SettingDraft[];
   readonly statements: readonly PreparedStatementDraft[];
+  readonly sqlStatements?: readonly SqlStatementDraft[];
 }
 
 export interface EnvelopeDraft {

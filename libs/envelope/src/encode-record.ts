@@ -47,6 +47,7 @@ const T = {
     startupParameters: bytes(4),
     settings: bytes(5),
     statements: bytes(6),
+    sqlStatements: bytes(7),
   },
   exchange: {
     index: varint(1),
@@ -178,6 +179,12 @@ function writeContext(writer: ProtoWriter, context: SessionContextDraft): void {
     const mark = writer.begin(T.context.statements, statement.parseFrame.length + 16);
     writer.string(T.first, statement.name);
     writer.bytes(T.second, statement.parseFrame);
+    writer.end(mark);
+  }
+  for (const statement of context.sqlStatements ?? []) {
+    const mark = writer.begin(T.context.sqlStatements, statement.sql.length + 16);
+    writer.string(T.first, statement.name);
+    writer.string(T.second, statement.sql);
     writer.end(mark);
   }
 }

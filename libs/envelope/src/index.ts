@@ -7,3 +7,4 @@ export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
+export * from './stands-alone.ts';

@@ -134,6 +134,7 @@ function context(random: Random): SessionContextDraft {
     startupParameters: many(random, 3, () => ({ name: text(random), value: text(random) })),
     settings: many(random, 3, () => ({ name: text(random), sql: text(random) })),
     statements: many(random, 3, () => ({ name: text(random), parseFrame: blob(random) })),
+    sqlStatements: many(random, 3, () => ({ name: text(random), sql: text(random) })),
   };
 }
 
@@ -151,7 +152,7 @@ function envelope(random: Random): EnvelopeDraft {
     exchanges: many(random, 5, () => exchange(random)),
     outcome: below(random, 5) as TransactionOutcome,
     writes: bool(random),
-    dependsOnSession: many(random, 7, () => below(random, 8) as DependencyReason),
+    dependsOnSession: many(random, 10, () => below(random, 11) as DependencyReason),
     redactions: below(random, 3),
   };
 }
@@ -183,6 +184,7 @@ function contextInit(draft: SessionContextDraft): MessageInitShape<typeof Sessio
     startupParameters: [...draft.startupParameters],
     settings: [...draft.settings],
     statements: [...draft.statements],
+    sqlStatements: [...(draft.sqlStatements ?? [])],
   };
 }
 

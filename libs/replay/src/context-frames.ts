@@ -17,6 +17,13 @@ export function contextFrames(context: SessionContext, connection: 'fresh' | 'us
     writer.bytes(parseFrame);
     encodeFrontend({ kind: 'sync' }, writer);
   }
+  for (const { name, sql } of context.sqlStatements) {
+    if (connection === 'used') {
+      encodeFrontend({ kind: 'close', target: 'S', name }, writer);
+      encodeFrontend({ kind: 'sync' }, writer);
+    }
+    encodeFrontend({ kind: 'query', query: sql }, writer);
+  }
   return writer.sizeBytes === 0 ? null : writer.take();
 }
 

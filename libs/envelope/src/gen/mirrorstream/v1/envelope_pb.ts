@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file mirrorstream/v1/envelope.proto.
  */
 export const file_mirrorstream_v1_envelope: GenFile = /*@__PURE__*/
-  fileDesc("Ch5taXJyb3JzdHJlYW0vdjEvZW52ZWxvcGUucHJvdG8SD21pcnJvcnN0cmVhbS52MSK2AQoNRW52ZWxvcGVCYXRjaBIWCg5zY2hlbWFfdmVyc2lvbhgBIAEoDRIOCgZzb3VyY2UYAiABKAkSFAoMY2FwdHVyZV9ub2RlGAMgASgJEhMKC2luY2FybmF0aW9uGAQgASgJEg4KBndvcmtlchgFIAEoDRIRCglwYXJ0aXRpb24YBiABKA0SLwoHcmVjb3JkcxgHIAMoCzIeLm1pcnJvcnN0cmVhbS52MS5DYXB0dXJlUmVjb3JkIooCCg1DYXB0dXJlUmVjb3JkEi0KCGVudmVsb3BlGAEgASgLMhkubWlycm9yc3RyZWFtLnYxLkVudmVsb3BlSAASNgoNc2Vzc2lvbl9zdGFydBgCIAEoCzIdLm1pcnJvcnN0cmVhbS52MS5TZXNzaW9uU3RhcnRIABIyCgtzZXNzaW9uX2VuZBgDIAEoCzIbLm1pcnJvcnN0cmVhbS52MS5TZXNzaW9uRW5kSAASIwoDZ2FwGAQgASgLMhQubWlycm9yc3RyZWFtLnYxLkdhcEgAEi8KCWhlYXJ0YmVhdBgFIAEoCzIaLm1pcnJvcnN0cmVhbS52MS5IZWFydGJlYXRIAEIICgZyZWNvcmQilAMKCEVudmVsb3BlEhIKCnNlc3Npb25faWQYASABKAkSEwoLc2Vzc2lvbl9zZXEYAiABKAQSDAoEcGFydBgDIAEoDRIRCglsYXN0X3BhcnQYBCABKAgSFQoNc3RhcnRlZF9hdF91cxgFIAEoBBIXCg9zdGFydGVkX21vbm9fdXMYBiABKAQSFQoNc2FtcGxpbmdfZHJhdxgHIAEoARIwCgdjb250ZXh0GAggASgLMh8ubWlycm9yc3RyZWFtLnYxLlNlc3Npb25Db250ZXh0EiwKCWV4Y2hhbmdlcxgJIAMoCzIZLm1pcnJvcnN0cmVhbS52MS5FeGNoYW5nZRI0CgdvdXRjb21lGAogASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRIOCgZ3cml0ZXMYCyABKAgSPQoSZGVwZW5kc19vbl9zZXNzaW9uGAwgAygOMiEubWlycm9yc3RyZWFtLnYxLkRlcGVuZGVuY3lSZWFzb24SEgoKcmVkYWN0aW9ucxgNIAEoDSLmAQoOU2Vzc2lvbkNvbnRleHQSEAoIZGF0YWJhc2UYASABKAkSDAoEdXNlchgCIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAMgASgNEjYKEnN0YXJ0dXBfcGFyYW1ldGVycxgEIAMoCzIaLm1pcnJvcnN0cmVhbS52MS5QYXJhbWV0ZXISKgoIc2V0dGluZ3MYBSADKAsyGC5taXJyb3JzdHJlYW0udjEuU2V0dGluZxI2CgpzdGF0ZW1lbnRzGAYgAygLMiIubWlycm9yc3RyZWFtLnYxLlByZXBhcmVkU3RhdGVtZW50IigKCVBhcmFtZXRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIiQKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRILCgNzcWwYAiABKAkiNgoRUHJlcGFyZWRTdGF0ZW1lbnQSDAoEbmFtZRgBIAEoCRITCgtwYXJzZV9mcmFtZRgCIAEoDCKNAgoIRXhjaGFuZ2USDQoFaW5kZXgYASABKA0SEQoJY29udGludWVzGAIgASgIEg8KB3JlcXVlc3QYAyABKAwSKgoIc2VnbWVudHMYBCADKAsyGC5taXJyb3JzdHJlYW0udjEuU2VnbWVudBIPCgdzZW50X3VzGAUgASgEEhYKDmZpcnN0X3JlcGx5X3VzGAYgASgEEg8KB2RvbmVfdXMYByABKAQSEQoJYWZ0ZXJfc2VxGAggASgEEhAKCGRvbmVfc2VxGAkgASgEEicKBmFuc3dlchgKIAEoCzIXLm1pcnJvcnN0cmVhbS52MS5BbnN3ZXISGgoSY2FuY2VsbGVkX2FmdGVyX3VzGAsgASgEIicKB1NlZ21lbnQSCwoDZW5kGAEgASgNEg8KB3NlbnRfdXMYAiABKAQingEKBkFuc3dlchIvCgdzdG9yYWdlGAEgASgOMh4ubWlycm9yc3RyZWFtLnYxLkFuc3dlclN0b3JhZ2USMgoMb2JzZXJ2YXRpb25zGAIgAygLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEgsKA3JhdxgDIAEoDBISCgpzaXplX2J5dGVzGAQgASgEEg4KBnN0YXR1cxgFIAEoCSKLAQoMU2Vzc2lvblN0YXJ0EhIKCnNlc3Npb25faWQYASABKAkSDQoFYXRfdXMYAiABKAQSDwoHbW9ub191cxgDIAEoBBIVCg1zYW1wbGluZ19kcmF3GAQgASgBEjAKB2NvbnRleHQYBSABKAsyHy5taXJyb3JzdHJlYW0udjEuU2Vzc2lvbkNvbnRleHQiZgoKU2Vzc2lvbkVuZBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBWF0X3VzGAIgASgEEg8KB21vbm9fdXMYAyABKAQSEAoIbGFzdF9zZXEYBCABKAQSEgoKdGVybWluYXRlZBgFIAEoCCKtAQoDR2FwEhIKCnNlc3Npb25faWQYASABKAkSDQoFYXRfdXMYAiABKAQSKgoGcmVhc29uGAMgASgOMhoubWlycm9yc3RyZWFtLnYxLkdhcFJlYXNvbhIUCgx0cmFuc2FjdGlvbnMYBCABKAQSEgoKc2l6ZV9ieXRlcxgFIAEoBBIRCglhZnRlcl9zZXEYBiABKAQSGgoSdHJhbnNhY3Rpb25zX2V4YWN0GAcgASgIIj0KCUhlYXJ0YmVhdBINCgVhdF91cxgBIAEoBBIPCgdtb25vX3VzGAIgASgEEhAKCGRvbmVfc2VxGAMgASgEKsIBChJUcmFuc2FjdGlvbk91dGNvbWUSIwofVFJBTlNBQ1RJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEiEKHVRSQU5TQUNUSU9OX09VVENPTUVfQ09NTUlUVEVEEAESIwofVFJBTlNBQ1RJT05fT1VUQ09NRV9ST0xMRURfQkFDSxACEh4KGlRSQU5TQUNUSU9OX09VVENPTUVfRkFJTEVEEAMSHwobVFJBTlNBQ1RJT05fT1VUQ09NRV9VTktOT1dOEAQqrgIKEERlcGVuZGVuY3lSZWFzb24SIQodREVQRU5ERU5DWV9SRUFTT05fVU5TUEVDSUZJRUQQABIgChxERVBFTkRFTkNZX1JFQVNPTl9URU1QX1RBQkxFEAESIwofREVQRU5ERU5DWV9SRUFTT05fQURWSVNPUllfTE9DSxACEhwKGERFUEVOREVOQ1lfUkVBU09OX0xJU1RFThADEiEKHURFUEVOREVOQ1lfUkVBU09OX0hFTERfQ1VSU09SEAQSHwobREVQRU5ERU5DWV9SRUFTT05fQUZURVJfR0FQEAUSJwojREVQRU5ERU5DWV9SRUFTT05fVU5LTk9XTl9TVEFURU1FTlQQBhIlCiFERVBFTkRFTkNZX1JFQVNPTl9VTktOT1dOX01FU1NBR0UQByp8Cg1BbnN3ZXJTdG9yYWdlEh4KGkFOU1dFUl9TVE9SQUdFX1VOU1BFQ0lGSUVEEAASFwoTQU5TV0VSX1NUT1JBR0VfTk9ORRABEhkKFUFOU1dFUl9TVE9SQUdFX0RJR0VTVBACEhcKE0FOU1dFUl9TVE9SQUdFX0ZVTEwQAyqrAgoJR2FwUmVhc29uEhoKFkdBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRHQVBfUkVBU09OX1JJTkdfRlVMTBABEiIKHkdBUF9SRUFTT05fUFVCTElTSF9CVUZGRVJfRlVMTBACEh0KGUdBUF9SRUFTT05fUkVDT1JEX1JFRlVTRUQQAxIYChRHQVBfUkVBU09OX01BTEZPUk1FRBAEEhsKF0dBUF9SRUFTT05fTUVNT1JZX0xJTUlUEAUSHQoZR0FQX1JFQVNPTl9XT1JLRVJfUkVTVEFSVBAGEhcKE0dBUF9SRUFTT05fU0hVVERPV04QBxIZChVHQVBfUkVBU09OX1NQT09MX0ZVTEwQCBIbChdHQVBfUkVBU09OX1NQT09MX0ZBSUxFRBAJYgZwcm90bzM", [file_mirrorstream_v1_observation]);
+  fileDesc("Ch5taXJyb3JzdHJlYW0vdjEvZW52ZWxvcGUucHJvdG8SD21pcnJvcnN0cmVhbS52MSK2AQoNRW52ZWxvcGVCYXRjaBIWCg5zY2hlbWFfdmVyc2lvbhgBIAEoDRIOCgZzb3VyY2UYAiABKAkSFAoMY2FwdHVyZV9ub2RlGAMgASgJEhMKC2luY2FybmF0aW9uGAQgASgJEg4KBndvcmtlchgFIAEoDRIRCglwYXJ0aXRpb24YBiABKA0SLwoHcmVjb3JkcxgHIAMoCzIeLm1pcnJvcnN0cmVhbS52MS5DYXB0dXJlUmVjb3JkIooCCg1DYXB0dXJlUmVjb3JkEi0KCGVudmVsb3BlGAEgASgLMhkubWlycm9yc3RyZWFtLnYxLkVudmVsb3BlSAASNgoNc2Vzc2lvbl9zdGFydBgCIAEoCzIdLm1pcnJvcnN0cmVhbS52MS5TZXNzaW9uU3RhcnRIABIyCgtzZXNzaW9uX2VuZBgDIAEoCzIbLm1pcnJvcnN0cmVhbS52MS5TZXNzaW9uRW5kSAASIwoDZ2FwGAQgASgLMhQubWlycm9yc3RyZWFtLnYxLkdhcEgAEi8KCWhlYXJ0YmVhdBgFIAEoCzIaLm1pcnJvcnN0cmVhbS52MS5IZWFydGJlYXRIAEIICgZyZWNvcmQilAMKCEVudmVsb3BlEhIKCnNlc3Npb25faWQYASABKAkSEwoLc2Vzc2lvbl9zZXEYAiABKAQSDAoEcGFydBgDIAEoDRIRCglsYXN0X3BhcnQYBCABKAgSFQoNc3RhcnRlZF9hdF91cxgFIAEoBBIXCg9zdGFydGVkX21vbm9fdXMYBiABKAQSFQoNc2FtcGxpbmdfZHJhdxgHIAEoARIwCgdjb250ZXh0GAggASgLMh8ubWlycm9yc3RyZWFtLnYxLlNlc3Npb25Db250ZXh0EiwKCWV4Y2hhbmdlcxgJIAMoCzIZLm1pcnJvcnN0cmVhbS52MS5FeGNoYW5nZRI0CgdvdXRjb21lGAogASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRIOCgZ3cml0ZXMYCyABKAgSPQoSZGVwZW5kc19vbl9zZXNzaW9uGAwgAygOMiEubWlycm9yc3RyZWFtLnYxLkRlcGVuZGVuY3lSZWFzb24SEgoKcmVkYWN0aW9ucxgNIAEoDSKdAgoOU2Vzc2lvbkNvbnRleHQSEAoIZGF0YWJhc2UYASABKAkSDAoEdXNlchgCIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAMgASgNEjYKEnN0YXJ0dXBfcGFyYW1ldGVycxgEIAMoCzIaLm1pcnJvcnN0cmVhbS52MS5QYXJhbWV0ZXISKgoIc2V0dGluZ3MYBSADKAsyGC5taXJyb3JzdHJlYW0udjEuU2V0dGluZxI2CgpzdGF0ZW1lbnRzGAYgAygLMiIubWlycm9yc3RyZWFtLnYxLlByZXBhcmVkU3RhdGVtZW50EjUKDnNxbF9zdGF0ZW1lbnRzGAcgAygLMh0ubWlycm9yc3RyZWFtLnYxLlNxbFN0YXRlbWVudCIoCglQYXJhbWV0ZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSIkCgdTZXR0aW5nEgwKBG5hbWUYASABKAkSCwoDc3FsGAIgASgJIjYKEVByZXBhcmVkU3RhdGVtZW50EgwKBG5hbWUYASABKAkSEwoLcGFyc2VfZnJhbWUYAiABKAwiKQoMU3FsU3RhdGVtZW50EgwKBG5hbWUYASABKAkSCwoDc3FsGAIgASgJIo0CCghFeGNoYW5nZRINCgVpbmRleBgBIAEoDRIRCgljb250aW51ZXMYAiABKAgSDwoHcmVxdWVzdBgDIAEoDBIqCghzZWdtZW50cxgEIAMoCzIYLm1pcnJvcnN0cmVhbS52MS5TZWdtZW50Eg8KB3NlbnRfdXMYBSABKAQSFgoOZmlyc3RfcmVwbHlfdXMYBiABKAQSDwoHZG9uZV91cxgHIAEoBBIRCglhZnRlcl9zZXEYCCABKAQSEAoIZG9uZV9zZXEYCSABKAQSJwoGYW5zd2VyGAogASgLMhcubWlycm9yc3RyZWFtLnYxLkFuc3dlchIaChJjYW5jZWxsZWRfYWZ0ZXJfdXMYCyABKAQiJwoHU2VnbWVudBILCgNlbmQYASABKA0SDwoHc2VudF91cxgCIAEoBCKeAQoGQW5zd2VyEi8KB3N0b3JhZ2UYASABKA4yHi5taXJyb3JzdHJlYW0udjEuQW5zd2VyU3RvcmFnZRIyCgxvYnNlcnZhdGlvbnMYAiADKAsyHC5taXJyb3JzdHJlYW0udjEuT2JzZXJ2YXRpb24SCwoDcmF3GAMgASgMEhIKCnNpemVfYnl0ZXMYBCABKAQSDgoGc3RhdHVzGAUgASgJIosBCgxTZXNzaW9uU3RhcnQSEgoKc2Vzc2lvbl9pZBgBIAEoCRINCgVhdF91cxgCIAEoBBIPCgdtb25vX3VzGAMgASgEEhUKDXNhbXBsaW5nX2RyYXcYBCABKAESMAoHY29udGV4dBgFIAEoCzIfLm1pcnJvcnN0cmVhbS52MS5TZXNzaW9uQ29udGV4dCJmCgpTZXNzaW9uRW5kEhIKCnNlc3Npb25faWQYASABKAkSDQoFYXRfdXMYAiABKAQSDwoHbW9ub191cxgDIAEoBBIQCghsYXN0X3NlcRgEIAEoBBISCgp0ZXJtaW5hdGVkGAUgASgIIq0BCgNHYXASEgoKc2Vzc2lvbl9pZBgBIAEoCRINCgVhdF91cxgCIAEoBBIqCgZyZWFzb24YAyABKA4yGi5taXJyb3JzdHJlYW0udjEuR2FwUmVhc29uEhQKDHRyYW5zYWN0aW9ucxgEIAEoBBISCgpzaXplX2J5dGVzGAUgASgEEhEKCWFmdGVyX3NlcRgGIAEoBBIaChJ0cmFuc2FjdGlvbnNfZXhhY3QYByABKAgiPQoJSGVhcnRiZWF0Eg0KBWF0X3VzGAEgASgEEg8KB21vbm9fdXMYAiABKAQSEAoIZG9uZV9zZXEYAyABKAQqwgEKElRyYW5zYWN0aW9uT3V0Y29tZRIjCh9UUkFOU0FDVElPTl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASIQodVFJBTlNBQ1RJT05fT1VUQ09NRV9DT01NSVRURUQQARIjCh9UUkFOU0FDVElPTl9PVVRDT01FX1JPTExFRF9CQUNLEAISHgoaVFJBTlNBQ1RJT05fT1VUQ09NRV9GQUlMRUQQAxIfChtUUkFOU0FDVElPTl9PVVRDT01FX1VOS05PV04QBCqbAwoQRGVwZW5kZW5jeVJlYXNvbhIhCh1ERVBFTkRFTkNZX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHERFUEVOREVOQ1lfUkVBU09OX1RFTVBfVEFCTEUQARIjCh9ERVBFTkRFTkNZX1JFQVNPTl9BRFZJU09SWV9MT0NLEAISHAoYREVQRU5ERU5DWV9SRUFTT05fTElTVEVOEAMSIQodREVQRU5ERU5DWV9SRUFTT05fSEVMRF9DVVJTT1IQBBIfChtERVBFTkRFTkNZX1JFQVNPTl9BRlRFUl9HQVAQBRInCiNERVBFTkRFTkNZX1JFQVNPTl9VTktOT1dOX1NUQVRFTUVOVBAGEiUKIURFUEVOREVOQ1lfUkVBU09OX1VOS05PV05fTUVTU0FHRRAHEiUKIURFUEVOREVOQ1lfUkVBU09OX1VOS05PV05fU0VUVElORxAIEiQKIERFUEVOREVOQ1lfUkVBU09OX1NFUVVFTkNFX1ZBTFVFEAkSHgoaREVQRU5ERU5DWV9SRUFTT05fU05BUFNIT1QQCip8Cg1BbnN3ZXJTdG9yYWdlEh4KGkFOU1dFUl9TVE9SQUdFX1VOU1BFQ0lGSUVEEAASFwoTQU5TV0VSX1NUT1JBR0VfTk9ORRABEhkKFUFOU1dFUl9TVE9SQUdFX0RJR0VTVBACEhcKE0FOU1dFUl9TVE9SQUdFX0ZVTEwQAyqrAgoJR2FwUmVhc29uEhoKFkdBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRHQVBfUkVBU09OX1JJTkdfRlVMTBABEiIKHkdBUF9SRUFTT05fUFVCTElTSF9CVUZGRVJfRlVMTBACEh0KGUdBUF9SRUFTT05fUkVDT1JEX1JFRlVTRUQQAxIYChRHQVBfUkVBU09OX01BTEZPUk1FRBAEEhsKF0dBUF9SRUFTT05fTUVNT1JZX0xJTUlUEAUSHQoZR0FQX1JFQVNPTl9XT1JLRVJfUkVTVEFSVBAGEhcKE0dBUF9SRUFTT05fU0hVVERPV04QBxIZChVHQVBfUkVBU09OX1NQT09MX0ZVTEwQCBIbChdHQVBfUkVBU09OX1NQT09MX0ZBSUxFRBAJYgZwcm90bzM", [file_mirrorstream_v1_observation]);
 
 /**
  * The value of one Kafka record. One envelope at low rates; at high rates what the partition gathered in a few ms.
@@ -277,6 +277,13 @@ export type SessionContext = Message<"mirrorstream.v1.SessionContext"> & {
    * @generated from field: repeated mirrorstream.v1.PreparedStatement statements = 6;
    */
   statements: PreparedStatement[];
+
+  /**
+   * the same, for those made by the SQL command PREPARE
+   *
+   * @generated from field: repeated mirrorstream.v1.SqlStatement sql_statements = 7;
+   */
+  sqlStatements: SqlStatement[];
 };
 
 /**
@@ -320,7 +327,7 @@ export type Setting = Message<"mirrorstream.v1.Setting"> & {
   name: string;
 
   /**
-   * the statement that set it, e.g. SET search_path TO app
+   * a statement that sets it, e.g. SET search_path TO app, or SELECT pg_catalog.set_config(…)
    *
    * @generated from field: string sql = 2;
    */
@@ -357,6 +364,32 @@ export type PreparedStatement = Message<"mirrorstream.v1.PreparedStatement"> & {
  */
 export const PreparedStatementSchema: GenMessage<PreparedStatement> = /*@__PURE__*/
   messageDesc(file_mirrorstream_v1_envelope, 6);
+
+/**
+ * Named statements of either kind share one name space: a name is in one of the two lists at most.
+ *
+ * @generated from message mirrorstream.v1.SqlStatement
+ */
+export type SqlStatement = Message<"mirrorstream.v1.SqlStatement"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * the command as sent: PREPARE name (types) AS …
+   *
+   * @generated from field: string sql = 2;
+   */
+  sql: string;
+};
+
+/**
+ * Describes the message mirrorstream.v1.SqlStatement.
+ * Use `create(SqlStatementSchema)` to create a new message.
+ */
+export const SqlStatementSchema: GenMessage<SqlStatement> = /*@__PURE__*/
+  messageDesc(file_mirrorstream_v1_envelope, 7);
 
 /**
  * One request cycle: the frontend messages up to what one ReadyForQuery answers.
@@ -446,7 +479,7 @@ export type Exchange = Message<"mirrorstream.v1.Exchange"> & {
  * Use `create(ExchangeSchema)` to create a new message.
  */
 export const ExchangeSchema: GenMessage<Exchange> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 7);
+  messageDesc(file_mirrorstream_v1_envelope, 8);
 
 /**
  * request bytes [0, end) were sent by then; what follows was sent after at least one reply to them.
@@ -472,7 +505,7 @@ export type Segment = Message<"mirrorstream.v1.Segment"> & {
  * Use `create(SegmentSchema)` to create a new message.
  */
 export const SegmentSchema: GenMessage<Segment> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 8);
+  messageDesc(file_mirrorstream_v1_envelope, 9);
 
 /**
  * What production answered to one exchange.
@@ -519,7 +552,7 @@ export type Answer = Message<"mirrorstream.v1.Answer"> & {
  * Use `create(AnswerSchema)` to create a new message.
  */
 export const AnswerSchema: GenMessage<Answer> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 9);
+  messageDesc(file_mirrorstream_v1_envelope, 10);
 
 /**
  * @generated from message mirrorstream.v1.SessionStart
@@ -556,7 +589,7 @@ export type SessionStart = Message<"mirrorstream.v1.SessionStart"> & {
  * Use `create(SessionStartSchema)` to create a new message.
  */
 export const SessionStartSchema: GenMessage<SessionStart> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 10);
+  messageDesc(file_mirrorstream_v1_envelope, 11);
 
 /**
  * @generated from message mirrorstream.v1.SessionEnd
@@ -597,7 +630,7 @@ export type SessionEnd = Message<"mirrorstream.v1.SessionEnd"> & {
  * Use `create(SessionEndSchema)` to create a new message.
  */
 export const SessionEndSchema: GenMessage<SessionEnd> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 11);
+  messageDesc(file_mirrorstream_v1_envelope, 12);
 
 /**
  * What capture itself had to leave out. Traffic was not affected.
@@ -652,7 +685,7 @@ export type Gap = Message<"mirrorstream.v1.Gap"> & {
  * Use `create(GapSchema)` to create a new message.
  */
 export const GapSchema: GenMessage<Gap> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 12);
+  messageDesc(file_mirrorstream_v1_envelope, 13);
 
 /**
  * Nothing older than this will come from this worker.
@@ -681,7 +714,7 @@ export type Heartbeat = Message<"mirrorstream.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_envelope, 13);
+  messageDesc(file_mirrorstream_v1_envelope, 14);
 
 /**
  * @generated from enum mirrorstream.v1.TransactionOutcome
@@ -779,6 +812,27 @@ export const DependencyReason = {
    * @generated from enum value: DEPENDENCY_REASON_UNKNOWN_MESSAGE = 7;
    */
   UNKNOWN_MESSAGE: 7,
+
+  /**
+   * a setting changed in a way capture could not follow, or there were too many to keep
+   *
+   * @generated from enum value: DEPENDENCY_REASON_UNKNOWN_SETTING = 8;
+   */
+  UNKNOWN_SETTING: 8,
+
+  /**
+   * asks for currval() or lastval(), which the session remembers
+   *
+   * @generated from enum value: DEPENDENCY_REASON_SEQUENCE_VALUE = 9;
+   */
+  SEQUENCE_VALUE: 9,
+
+  /**
+   * takes over a snapshot that another session exported
+   *
+   * @generated from enum value: DEPENDENCY_REASON_SNAPSHOT = 10;
+   */
+  SNAPSHOT: 10,
 } as const;
 
 /**

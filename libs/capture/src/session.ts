@@ -169,7 +169,7 @@ class Session implements SessionCapture {
     } catch {
       // Only the caller's emit can have failed, and there is nobody left to tell.
     }
-    this.#conversation?.abandon();
+    this.#conversation = null;
     this.#client.reset();
     this.#server.reset();
   }
@@ -352,9 +352,7 @@ class Session implements SessionCapture {
       this.#phase = 'uncaptured';
       return;
     }
-    const open = this.openTransactions;
-    const givenUpBytes = open === 1 ? (this.#conversation?.unpublishedBytes ?? 0) : 0;
-    this.#lost.lose(reason, sizeBytes + givenUpBytes, open, monoUs);
+    this.#lost.lose(reason, sizeBytes + this.#givenUpBytes(), this.openTransactions, monoUs);
     this.#client.reset();
     this.#server.reset();
     this.#serverPartialUs = NONE;
@@ -363,6 +361,11 @@ class Session implements SessionCapture {
     this.#conversation?.abandon();
     // Without a start-up message nothing of the session can be replayed.
     this.#phase = this.#conversation === null ? 'uncaptured' : 'lost';
+  }
+
+  /** Bytes of earlier chunks that are in no record yet, whether a transaction is open or not. */
+  #givenUpBytes(): number {
+    return this.#client.pendingBytes + this.#server.pendingBytes + (this.#conversation?.trafficBytes ?? 0);
   }
 
   #found(monoUs: number): void {

@@ -82,6 +82,11 @@ export class Conversation {
     return log.sizeBytes + this.#recorder.log.sizeBytes + frames.costBytes + this.transaction.costBytes;
   }
 
+  /** Of these, what went by on the wire. */
+  get trafficBytes(): number {
+    return this.intake.log.sizeBytes + this.#recorder.log.sizeBytes;
+  }
+
   get bufferedBytes(): number {
     return this.unpublishedBytes + this.#statements.sizeBytes;
   }

@@ -1,7 +1,7 @@
 // The lifecycle of a service process: flags in, one ready line out, an orderly stop, an exit code.
 //
 //   parsing ─► starting ─► running ─► stopping ─► exit code
-// A first signal stops in order, whatever the state; a second one ends the process at once.
+// A first signal stops in order, whatever the state; a second one hastens that where the service can, a further one ends the process.
 import { exitCodeOf, exitCodes, MirrorstreamError } from '@mirrorstream/domain';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -24,6 +24,8 @@ export interface ServiceKit {
 export interface RunningService {
   /** Must be done, one way or the other, within deadlineMs. */
   stop(deadlineMs: number): Promise<void>;
+  /** While stopping, asked again: no more patience with others, but still in order. Without it, a second signal ends the process. */
+  hasten?(): void;
 }
 
 export interface ServiceDefinition<C> {
@@ -127,6 +129,7 @@ class Life<C> {
   readonly #metrics = new MetricRegistry();
   readonly #ending = Promise.withResolvers<Ending>();
   #ready = false;
+  #running: RunningService | undefined;
   #health: HealthServer | undefined;
   #telemetry: Telemetry | undefined;
 
@@ -170,6 +173,7 @@ class Life<C> {
       this.#logger.warn({}, 'asked to stop while starting: the start is abandoned');
       return undefined;
     }
+    this.#running = started.value;
     const deadlineMs = this.#definition.stopDeadlineMs?.(this.#config) ?? defaultStopDeadlineMs;
     const stopped = await settled(started.value.stop(deadlineMs), deadlineMs + stopGraceMs);
     if (stopped.kind === 'failed') return stopped.error;
@@ -198,12 +202,17 @@ class Life<C> {
   }
 
   #listen(): () => void {
-    let asked = false;
+    let asked = 0;
     const onSignal = (signal: NodeJS.Signals): void => {
-      if (asked) this.#surroundings.exitNow(signal === 'SIGINT' ? 130 : 143);
-      asked = true;
-      this.#logger.info({ signal }, 'stopping');
-      this.#ending.resolve({ kind: 'asked' });
+      asked += 1;
+      const hasten = this.#running?.hasten?.bind(this.#running);
+      if (asked === 1) {
+        this.#logger.info({ signal }, 'stopping');
+        this.#ending.resolve({ kind: 'asked' });
+      } else if (asked === 2 && hasten !== undefined) {
+        this.#logger.warn({ signal }, 'asked again: stopping without more patience; once more ends the process');
+        hasten();
+      } else this.#surroundings.exitNow(signal === 'SIGINT' ? 130 : 143);
     };
     const onBug = (error: unknown): void => {
       this.#logger.fatal({ err: error }, 'an error nobody handled');

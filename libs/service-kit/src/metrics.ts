@@ -14,6 +14,11 @@ export interface Metric {
   readonly read: () => number | readonly MetricSample[];
 }
 
+/** A metric with what it reads now: plain data, fit to be sent to another process. */
+export interface MetricFamily extends Pick<Metric, 'name' | 'help' | 'kind'> {
+  readonly samples: readonly MetricSample[];
+}
+
 const namePattern = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 
 export class MetricRegistry {
@@ -31,6 +36,15 @@ export class MetricRegistry {
 
   all(): readonly Metric[] {
     return [...this.#metrics.values()];
+  }
+
+  families(): readonly MetricFamily[] {
+    return this.all().map((metric) => ({
+      name: metric.name,
+      help: metric.help,
+      kind: metric.kind,
+      samples: samplesOf(metric),
+    }));
   }
 
   /** Prometheus text format 0.0.4. */

@@ -16,6 +16,8 @@ it('starts a new worker when one dies, and announces the open sessions to it', {
     settings: {
       source,
       captureNode: 'n',
+      worker: 0,
+      workers: 1,
       partitions: 1,
       limits: defaultCaptureLimits,
       publishBufferBytes: 1024 * 1024,

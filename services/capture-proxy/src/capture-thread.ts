@@ -49,6 +49,11 @@ export class CaptureThread {
     this.#cellTimer = setInterval(() => this.#showCounts(), cellsIntervalMs);
   }
 
+  /** A CancelRequest went by elsewhere: noted here if its session is one of these. */
+  cancelPassed(key: Uint8Array): void {
+    this.tap.cancel(key, this.#nowUs());
+  }
+
   /** From now on the tap knows which sessions are idle. */
   drain(): void {
     this.#draining = true;

@@ -20,6 +20,8 @@ export interface CaptureProxyConfig {
   readonly source: Address;
   readonly sourceName: string;
   readonly node: string;
+  /** Processes that share the port; 1: this one alone. */
+  readonly workers: number;
   readonly capture: boolean;
   readonly partitions: number;
   readonly limits: CaptureLimits;
@@ -50,6 +52,12 @@ export const flags: FlagTable = [
     placeholder: 'NAME',
     description:
       "this proxy's name, kept over restarts and used by no other proxy of the source; the host name by default",
+  },
+  {
+    name: 'workers',
+    placeholder: 'COUNT',
+    default: '1',
+    description: 'processes that share the port, each a whole proxy: for more than one core',
   },
   { name: 'capture', placeholder: 'on|off', default: 'on', description: 'off: forward only' },
   { name: 'partitions', placeholder: 'COUNT', default: '32', description: 'partitions of the envelopes topic' },
@@ -112,6 +120,7 @@ const schema = z.object({
   source: address.refine(({ port }) => port > 0, 'must have a port'),
   'source-name': z.string(),
   node: z.string().optional(),
+  workers: integer(1, 64),
   capture: z.enum(['on', 'off']),
   partitions: integer(1, 10_000),
   answers: z.enum(['none', 'digest', 'full']),
@@ -134,6 +143,7 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
     source: flag.source,
     sourceName: checkName('source', flag['source-name']),
     node: checkName('capture node', flag.node ?? nodeNameOf(hostname())),
+    workers: flag.workers,
     capture,
     partitions: flag.partitions,
     limits: { ...defaultCaptureLimits, answers: flag.answers, answerCapBytes: flag['answer-cap'] },

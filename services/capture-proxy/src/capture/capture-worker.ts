@@ -70,7 +70,7 @@ export class CaptureWorker {
           source: settings.source,
           captureNode: settings.captureNode,
           incarnation: settings.incarnation,
-          worker: 0,
+          worker: settings.worker,
         },
         partitions: settings.partitions,
         recordBytes,

@@ -9,6 +9,9 @@ export interface WorkerSettings {
   readonly cellMemory: SharedArrayBuffer;
   readonly source: string;
   readonly captureNode: string;
+  /** Which of the node's processes this is, and how many there are. */
+  readonly worker: number;
+  readonly workers: number;
   /** New for each worker. */
   readonly incarnation: string;
   /** An earlier worker of this process died: sessions that begin with a gap begin so for that reason. */
@@ -16,6 +19,10 @@ export interface WorkerSettings {
   readonly partitions: number;
   readonly limits: CaptureLimits;
   readonly publishBufferBytes: number;
+  /** What all sessions together may hold unpublished. */
+  readonly assemblyBytes: number;
+  /** Null: what the publish buffer has no room for is dropped. */
+  readonly spool: { readonly directory: string; readonly maxBytes: number } | null;
   readonly kafka: KafkaConnectionOptions;
   readonly logLevel: LogLevel;
 }

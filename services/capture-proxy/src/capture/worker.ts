@@ -10,7 +10,8 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts'
 const idleReportMs = 20;
 
 const settings = workerData as WorkerSettings;
-const logger = createLogger('capture-proxy', settings.logLevel);
+const alone = settings.workers === 1;
+const logger = createLogger('capture-proxy', settings.logLevel).child(alone ? {} : { worker: settings.worker });
 const worker = new CaptureWorker({
   settings,
   nowUs: createMonoClock(),

@@ -24,14 +24,16 @@ export interface ProxyOptions {
   readonly onOpaque?: () => void;
 }
 
-export interface Proxy {
+export interface ForwardingProxy {
   readonly forwarding: Forwarding;
   sessions(): Iterable<Session>;
+  /** How many those are. */
+  connections(): number;
   /** A client: a socket that has not begun to read and lets its ends close one by one. */
   accept(socket: Socket): void;
 }
 
-export interface RunningProxy extends Proxy {
+export interface RunningProxy extends ForwardingProxy {
   readonly listening: Address;
   /** Accepts no more; open sessions go on. */
   stopAccepting(): void;
@@ -45,7 +47,7 @@ export async function startProxy(options: ProxyOptions & { readonly listen: Addr
 }
 
 /** A proxy that is handed its clients. Throws `missingPrerequisite`. */
-export function createProxy(options: ProxyOptions): Proxy {
+export function createProxy(options: ProxyOptions): ForwardingProxy {
   const uv = options.forwarding === 'streams' ? null : loadLibuv();
   if (uv === null && options.forwarding === 'handles') {
     throw new MirrorstreamError('missingPrerequisite', `Node ${process.version} has no known TCP handles`, {
@@ -74,6 +76,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   return {
     forwarding: uv === null ? 'streams' : 'handles',
     sessions: () => sessions,
+    connections: () => sessions.size,
     accept: (socket) => {
       const session = new Session(legOf(socket), around);
       sessions.add(session);

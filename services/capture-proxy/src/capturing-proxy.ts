@@ -1,0 +1,124 @@
+// A whole proxy but for its listening socket: forwarding, capture, metrics and the drain. One per process.
+import type { Socket } from 'node:net';
+import { connectKafka } from '@mirrorstream/kafka';
+import type { ServiceKit } from '@mirrorstream/service-kit';
+import { CaptureThread } from './capture-thread.ts';
+import type { CaptureProxyConfig } from './config.ts';
+import { type Drain, startDrain } from './drain.ts';
+import type { Forwarding } from './forward/leg.ts';
+import { createProxy } from './forward/proxy.ts';
+import type { ForwardCounts, Tap } from './forward/tap.ts';
+import { registerMetrics } from './metrics.ts';
+import { occasionally } from './occasionally.ts';
+
+/** After the sessions have ended: for what waits for Kafka. */
+export const publishDeadlineMs = 15_000;
+
+/** Which of how many processes this is. One alone is worker 0 of 1. */
+export interface WorkerPlace {
+  readonly worker: number;
+  readonly workers: number;
+}
+
+export interface ProxySurroundings extends Pick<ServiceKit, 'logger' | 'metrics'> {
+  readonly place: WorkerPlace;
+  /** A CancelRequest went by; its session may be another worker's. */
+  readonly onCancel?: (key: Uint8Array) => void;
+}
+
+export interface CapturingProxy {
+  readonly forwarding: Forwarding;
+  accept(socket: Socket): void;
+  /** Client connections open now. */
+  connections(): number;
+  /** A CancelRequest that went through another worker. */
+  cancelPassed(key: Uint8Array): void;
+  /** Lets open transactions end, then publishes what was captured. Whoever accepts has stopped doing so. */
+  stop(deadlineMs: number): Promise<void>;
+  /** While stopping: open transactions get no more time. */
+  hasten(): void;
+}
+
+/** Rejects with `badInput` for options that cannot work: told before anything is listened to. */
+export async function startCapturingProxy(
+  config: CaptureProxyConfig,
+  around: ProxySurroundings,
+): Promise<CapturingProxy> {
+  const { logger } = around;
+  if (config.capture) await connectKafka(config.kafka).close();
+  const counts: ForwardCounts = { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 };
+  const capture = config.capture ? startCapture(config, around, counts) : null;
+  const warn = occasionally(10_000, (details, message) => logger.warn(details, message));
+  const proxy = createProxy({
+    source: config.source,
+    tap: capture === null ? null : tapTelling(capture.tap, around.onCancel),
+    counts,
+    forwarding: config.forwarding,
+    onSourceUnreachable: (code) =>
+      warn({ code, source: config.source }, 'the source is unreachable: clients are told so'),
+    onOpaque: () => warn({}, 'a connection did not begin like PostgreSQL 3 in plain text: it passes uncaptured'),
+  });
+  registerMetrics(around.metrics, counts, capture);
+  let drain: Drain | null = null;
+  return {
+    forwarding: proxy.forwarding,
+    accept: (socket) => proxy.accept(socket),
+    connections: () => proxy.connections(),
+    cancelPassed: (key) => capture?.cancelPassed(key),
+    stop: (deadlineMs) => {
+      drain ??= startDrain(proxy, config.drainDeadlineMs);
+      return stop(drain, around, capture, deadlineMs);
+    },
+    hasten: () => drain?.hasten(),
+  };
+}
+
+/** The tap, and whoever wants to hear of cancels besides. */
+function tapTelling(tap: Tap, onCancel: ProxySurroundings['onCancel']): Tap {
+  if (onCancel === undefined) return tap;
+  return {
+    open: (startup, monoUs) => tap.open(startup, monoUs),
+    cancel: (key, monoUs) => {
+      tap.cancel(key, monoUs);
+      onCancel(key);
+    },
+  };
+}
+
+function startCapture(
+  config: CaptureProxyConfig,
+  { logger, place }: ProxySurroundings,
+  counts: ForwardCounts,
+): CaptureThread {
+  return new CaptureThread({
+    settings: {
+      source: config.sourceName,
+      captureNode: config.node,
+      ...place,
+      partitions: config.partitions,
+      limits: config.limits,
+      publishBufferBytes: config.publishBufferBytes,
+      kafka: config.kafka,
+      logLevel: config.logLevel,
+    },
+    ringBytes: config.ringBytes,
+    counts,
+    onWorkerDied: (error) =>
+      logger.error({ error: error.message }, 'the capture worker died; forwarding goes on, capture starts anew'),
+  });
+}
+
+async function stop(
+  drain: Drain,
+  { logger }: ProxySurroundings,
+  capture: CaptureThread | null,
+  deadlineMs: number,
+): Promise<void> {
+  const until = performance.now() + deadlineMs;
+  capture?.drain();
+  const cut = await drain.done;
+  if (cut > 0) logger.warn({ sessions: cut }, 'sessions with open transactions were closed at the drain deadline');
+  if (capture === null) return;
+  const complete = await capture.stop(Math.max(1_000, until - performance.now()));
+  if (!complete) logger.error({}, 'not all that was captured could be published: the next start counts what Kafka has');
+}

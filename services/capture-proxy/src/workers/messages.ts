@@ -1,0 +1,30 @@
+// What the supervisor and its worker processes say to each other. Sockets travel beside `client`.
+import type { ErrorCode } from '@mirrorstream/domain';
+import type { MetricFamily } from '@mirrorstream/service-kit';
+import type { WorkerPlace } from '../capturing-proxy.ts';
+import type { CaptureProxyConfig } from '../config.ts';
+import type { Forwarding } from '../forward/leg.ts';
+
+export type ToWorkerProcess =
+  | { readonly kind: 'start'; readonly config: CaptureProxyConfig; readonly place: WorkerPlace }
+  /** A client's connection comes with it, nothing read yet. */
+  | { readonly kind: 'client' }
+  /** A CancelRequest that another worker passed on: process id and secret key. */
+  | { readonly kind: 'cancel'; readonly key: Uint8Array }
+  | { readonly kind: 'stop'; readonly deadlineMs: number }
+  | { readonly kind: 'hasten' };
+
+export type FromWorkerProcess =
+  | { readonly kind: 'ready'; readonly forwarding: Forwarding }
+  | { readonly kind: 'failed'; readonly error: ToldError }
+  /** So many of the clients it was given have left since it last said so. */
+  | { readonly kind: 'left'; readonly clients: number }
+  | { readonly kind: 'metrics'; readonly families: readonly MetricFamily[] }
+  | { readonly kind: 'cancel'; readonly key: Uint8Array };
+
+/** An error as far as it can be told to another process. */
+export interface ToldError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | undefined;
+}

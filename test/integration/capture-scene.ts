@@ -1,0 +1,112 @@
+// What the tests of the capture proxy's operation share: proxies in front of the shared source, and what Kafka then holds of them.
+import assert from 'node:assert/strict';
+import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
+import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
+import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
+import { type SpawnedService, sharedKafka, sharedPostgres, spawnService, uniqueName } from '@mirrorstream/testkit';
+
+export interface ProxyScene {
+  readonly service: SpawnedService;
+  readonly sourceName: string;
+  readonly brokers: string;
+  /** `127.0.0.1:port` */
+  readonly listen: string;
+  /** The database's URL with the proxy in place of the server. */
+  via(url: string): string;
+}
+
+export interface ProxyOptions {
+  readonly sourceName?: string;
+  readonly node?: string;
+  readonly brokers?: string;
+  readonly listen?: string;
+  readonly flags?: readonly string[];
+}
+
+const proxies: SpawnedService[] = [];
+
+/** For `after`: no proxy outlives its file. */
+export async function endProxies(): Promise<void> {
+  for (const service of proxies) await service.kill9();
+}
+
+export async function startProxy(options: ProxyOptions = {}): Promise<ProxyScene> {
+  const source = await sharedPostgres('source');
+  const brokers = options.brokers ?? (await sharedKafka()).bootstrap;
+  const sourceName = options.sourceName ?? uniqueName('proxy');
+  const service = await spawnService([
+    'capture-proxy',
+    ...['--listen', options.listen ?? '127.0.0.1:0', '--source', `${source.host}:${source.port}`],
+    ...['--source-name', sourceName, '--brokers', brokers, '--node', options.node ?? 'test', '--partitions', '4'],
+    ...(options.flags ?? []),
+  ]);
+  proxies.push(service);
+  const { listen } = JSON.parse(await service.waitForLine(/"ready":true/)) as { listen: string };
+  const via = (url: string): string => {
+    const through = new URL(url);
+    through.host = listen;
+    return through.href;
+  };
+  return { service, sourceName, brokers, listen, via };
+}
+
+/** SIGTERM, and the proxy ends with 0. */
+export async function stopInOrder({ service }: ProxyScene): Promise<void> {
+  const exit = await service.stop({ graceMs: 60_000 });
+  assert.deepEqual([exit.code, exit.signal], [0, null], exit.lastLogLines.join('\n'));
+}
+
+/** The newest snapshot of each incarnation, of all proxies of the source. */
+export async function snapshotsOf({
+  brokers,
+  sourceName,
+}: Pick<ProxyScene, 'brokers' | 'sourceName'>): Promise<CaptureSnapshot[]> {
+  const newest = new Map<string, CaptureSnapshot>();
+  await readAll(brokers, statusTopic, ({ records }) => {
+    for (const { value } of records) {
+      const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
+      if (snapshot.kind === 'capture' && snapshot.source === sourceName) newest.set(snapshot.incarnation, snapshot);
+    }
+  });
+  return [...newest.values()];
+}
+
+/** What the topic holds: complete transactions (repeated ones once), gaps, batches. */
+export interface Published {
+  readonly transactions: number;
+  readonly gapTransactions: number;
+  readonly batches: readonly EnvelopeBatch[];
+}
+
+export async function published({
+  brokers,
+  sourceName,
+}: Pick<ProxyScene, 'brokers' | 'sourceName'>): Promise<Published> {
+  const batches: EnvelopeBatch[] = [];
+  await readAll(brokers, envelopesTopic(sourceName), ({ records }) => {
+    for (const { value } of records) if (value !== null) batches.push(decodeEnvelopeBatch(value));
+  });
+  const ended = new Set<string>();
+  let gapTransactions = 0;
+  for (const { record } of batches.flatMap(({ records }) => records)) {
+    if (record.case === 'envelope' && record.value.lastPart)
+      ended.add(`${record.value.sessionId}/${record.value.sessionSeq}`);
+    if (record.case === 'gap') gapTransactions += Number(record.value.transactions);
+  }
+  return { transactions: ended.size, gapTransactions, batches };
+}
+
+export const sumOf = (snapshots: readonly CaptureSnapshot[], pick: (snapshot: CaptureSnapshot) => number): number =>
+  snapshots.reduce((total, snapshot) => total + pick(snapshot), 0);
+
+async function readAll(brokers: string, topic: string, onBatch: (batch: IncomingBatch) => void): Promise<void> {
+  const client = connectKafka({ brokers: [brokers], clientId: 'test' });
+  try {
+    const admin = await client.admin();
+    const ends = (await admin.offsets(topic)).filter(({ low, high }) => low < high);
+    const ranges = ends.map(({ partition, low, high }) => ({ partition, from: low, to: high }));
+    await client.readRange(topic, ranges, onBatch);
+  } finally {
+    await client.close();
+  }
+}

@@ -7,6 +7,7 @@ import { asKafkaError, kafkaUnavailable, protocolError, protocolErrorType } from
 import type { ApiName, KafkajsBroker } from './kafkajs-internals.ts';
 import { type KafkaLogger, kafkajsLogger } from './logging.ts';
 import { kafkajs } from './patches.ts';
+import type { RequestBody } from './produce-request.ts';
 import { within } from './waiting.ts';
 
 /** The layout is asked for anew at least this often. */
@@ -89,7 +90,7 @@ export class BrokerDirectory {
   }
 
   /** Sends one request to a broker, its body encoded by kafkajs or by `encode`, and returns the answer, error codes and all. */
-  async ask<T>(nodeId: number, api: ApiName, args: object, encode?: () => Promise<Buffer>): Promise<T> {
+  async ask<T>(nodeId: number, api: ApiName, args: object, encode?: () => Promise<RequestBody>): Promise<T> {
     const node = this.#nodes.get(nodeId);
     if (node === undefined) {
       this.markStale();
@@ -191,7 +192,7 @@ export class BrokerDirectory {
     return all.filter(({ host, port }) => !seen.has(`${host}:${port}`) && seen.add(`${host}:${port}`));
   }
 
-  async #askAt<T>(at: Address, api: ApiName, args: object, encode?: () => Promise<Buffer>): Promise<T> {
+  async #askAt<T>(at: Address, api: ApiName, args: object, encode?: () => Promise<RequestBody>): Promise<T> {
     const key = `${at.host}:${at.port}`;
     if (this.#closed) throw kafkaUnavailable('the connection to Kafka is closed');
     const broker = this.#brokers.get(key) ?? this.#create(key, at);
@@ -200,8 +201,7 @@ export class BrokerDirectory {
       const internals = kafkajs();
       const made = broker.lookupRequest(internals.apiKeys[api] as number, internals.requests[api])(args);
       const response = { decode: made.response.decode, parse: async (decoded: unknown) => decoded };
-      const request =
-        encode === undefined ? made.request : { ...made.request, encode: async () => ({ buffer: await encode() }) };
+      const request = encode === undefined ? made.request : { ...made.request, encode };
       return (await broker.connectionPool.send({ ...made, request, response })) as T;
     } catch (error) {
       // Whatever failed, this connection is not trusted again: an answer that came too late would be taken for another's.

@@ -38,12 +38,13 @@ interface RequestToFrame {
   readonly request: {
     readonly apiKey: number;
     readonly apiVersion: number;
-    readonly encode: () => Promise<{ readonly buffer: Buffer }>;
+    readonly encode: () => Promise<{ readonly buffer: Buffer; readonly roomInFront?: number }>;
   };
 }
 
 /**
- * The frame round a request is made by copying it twice through buffers that are cleared first. Once is enough.
+ * The frame round a request is made by copying it twice through buffers that are cleared first. Once is enough, and not even that
+ * where the body has room in front of it (produce-request.ts).
  *
  *   length i32 · apiKey i16 · apiVersion i16 · correlationId i32 · clientId string · body
  */
@@ -52,17 +53,20 @@ async function frameRequest({
   clientId,
   request,
 }: RequestToFrame): Promise<{ readonly buffer: Buffer }> {
-  const { buffer: body } = await request.encode();
+  const { buffer: body, roomInFront } = await request.encode();
   const idBytes = Buffer.byteLength(clientId);
   const bodyAt = 4 + 2 + 2 + 4 + 2 + idBytes;
-  const frame = Buffer.allocUnsafe(bodyAt + body.length);
+  const inPlace = roomInFront !== undefined && roomInFront >= bodyAt;
+  const frame = inPlace
+    ? Buffer.from(body.buffer, body.byteOffset - bodyAt, bodyAt + body.length)
+    : Buffer.allocUnsafe(bodyAt + body.length);
   let at = frame.writeInt32BE(frame.length - 4, 0);
   at = frame.writeInt16BE(request.apiKey, at);
   at = frame.writeInt16BE(request.apiVersion, at);
   at = frame.writeInt32BE(correlationId, at);
   at = frame.writeInt16BE(idBytes, at);
   frame.write(clientId, at);
-  body.copy(frame, bodyAt);
+  if (!inPlace) body.copy(frame, bodyAt);
   return { buffer: frame };
 }
 

@@ -3,6 +3,7 @@
 //   transactionalId string? · acks i16 · timeoutMs i32 · [topic string · [partition i32 · batch i32+bytes]]
 import { promisify } from 'node:util';
 import { constants, gzip, zstdCompress } from 'node:zlib';
+import type { BufferPool } from './buffer-pool.ts';
 import type { Compression, OutgoingRecord, PartitionRecords } from './port.ts';
 import { batchHeaderBytes, recordsBytes, writeBatchHeader, writeRecords } from './record-batch.ts';
 
@@ -12,6 +13,15 @@ const gzipped = promisify(gzip);
 /** For the wire, not for the archive. */
 const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const gzipOptions = { level: 1 };
+
+/** Room left in front of the body for the frame round the request: its fixed fields and a client id of any sensible length. */
+const frameRoomBytes = 512;
+
+/** A request's body, in memory that has `roomInFront` unused bytes before it. */
+export interface RequestBody {
+  readonly buffer: Buffer;
+  readonly roomInFront: number;
+}
 
 export interface ProduceSettings {
   readonly compression: Compression;
@@ -24,10 +34,12 @@ interface Section extends PartitionRecords {
   readonly sizeBytes: number;
 }
 
+/** Written once, into memory of the pool: whoever has the answer gives `buffer` back. */
 export async function produceRequestBody(
   parts: readonly PartitionRecords[],
   settings: ProduceSettings,
-): Promise<Buffer> {
+  pool: BufferPool,
+): Promise<RequestBody> {
   const sections = await Promise.all(parts.map((part) => prepare(part, settings.compression)));
   const topics = new Map<string, Section[]>();
   let sizeBytes = 2 + 2 + 4 + 4;
@@ -39,7 +51,7 @@ export async function produceRequestBody(
     } else sharing.push(section);
     sizeBytes += 4 + 4 + batchHeaderBytes + section.sizeBytes;
   }
-  const body = Buffer.allocUnsafe(sizeBytes);
+  const body = pool.take(frameRoomBytes + sizeBytes).subarray(frameRoomBytes, frameRoomBytes + sizeBytes);
   let at = body.writeInt16BE(-1, 0);
   at = body.writeInt16BE(-1, at); // acks: all in-sync replicas
   at = body.writeInt32BE(settings.timeoutMs, at);
@@ -50,7 +62,7 @@ export async function produceRequestBody(
     at = body.writeInt32BE(sharing.length, at);
     for (const section of sharing) at = writeSection(body, at, section, settings);
   }
-  return body;
+  return { buffer: body, roomInFront: frameRoomBytes };
 }
 
 async function prepare(part: PartitionRecords, compression: Compression): Promise<Section> {

@@ -1,5 +1,6 @@
 // Sends records, each to the leader of its partition, and tells for each partition what became of them.
 import type { BrokerDirectory } from './broker-directory.ts';
+import { BufferPool } from './buffer-pool.ts';
 import {
   asKafkaError,
   isStaleLeader,
@@ -17,12 +18,14 @@ import type {
   Producer,
 } from './port.ts';
 import { partitionKey } from './port.ts';
-import { produceRequestBody } from './produce-request.ts';
+import { produceRequestBody, type RequestBody } from './produce-request.ts';
 import { backoffMs, pause } from './waiting.ts';
 
 const retryMinMs = 100;
 const retryMaxMs = 1_000;
 const closeGraceMs = 1_000;
+/** Memory of answered requests that is kept for the next ones. */
+const maxPooledBytes = 4 * 1024 * 1024;
 
 /** Refusals that some of the records brought about. */
 const recordRefusals = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
@@ -46,6 +49,7 @@ export class DirectProducer implements Producer {
   readonly #directory: BrokerDirectory;
   readonly #compression: Compression;
   readonly #stopping = new AbortController();
+  readonly #pool = new BufferPool(maxPooledBytes);
 
   constructor(directory: BrokerDirectory, compression: Compression) {
     this.#directory = directory;
@@ -129,8 +133,14 @@ export class DirectProducer implements Producer {
     try {
       const timeoutMs = this.#directory.settings.requestTimeoutMs;
       const settings = { compression: this.#compression, timeoutMs, timestampMs: Date.now() };
-      const encode = () => produceRequestBody(parts, settings);
+      let body: RequestBody | null = null;
+      const encode = async () => {
+        body = await produceRequestBody(parts, settings, this.#pool);
+        return body;
+      };
       const answer = await this.#directory.ask<ProduceAnswer>(leader, 'Produce', { acks: -1 }, encode);
+      // Answered, so sent. After a failure a socket may still hold it: then it is not used again.
+      if (body !== null) this.#pool.giveBack((body as RequestBody).buffer);
       this.#read(answer, parts, outcomes);
     } catch (error) {
       // A failed connection refuses nothing: credentials and permissions can be mended while the records wait.

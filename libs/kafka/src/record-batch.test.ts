@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { seededRandom } from '@mirrorstream/testkit';
 import { crc32c } from '@node-rs/crc32';
+import { BufferPool } from './buffer-pool.ts';
 import { kafkajsRequire } from './kafkajs-internals.ts';
 import { kafkajs } from './patches.ts';
 import type { Compression, OutgoingRecord, PartitionRecords } from './port.ts';
@@ -101,7 +102,9 @@ describe('record batches', () => {
         { topic: 'bé', partition: 0, records: randomRecords(2) },
         { topic: 'a', partition: 1, records: randomRecords(3) },
       ];
-      const body = await produceRequestBody(parts, { compression, timeoutMs: 1_234, timestampMs: 5 });
+      const settings = { compression, timeoutMs: 1_234, timestampMs: 5 };
+      const { buffer: body, roomInFront } = await produceRequestBody(parts, settings, new BufferPool(0));
+      assert.ok(body.byteOffset >= roomInFront);
       assert.equal(body.subarray(0, 12).toString('hex'), 'ffffffff000004d200000002');
       let at = 12;
       const found: [string, number, number][] = [];

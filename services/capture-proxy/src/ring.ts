@@ -30,6 +30,7 @@ const headCell = 0;
 const tailCell = 32;
 const controlBytes = controlCells * 4;
 const twoTo32 = 2 ** 32;
+const pageBytes = 4096;
 
 export const minRingBytes = 256 * 1024;
 export const maxRingBytes = 1024 ** 3;
@@ -39,7 +40,11 @@ export const maxPayloadBytes = 64 * 1024;
 /** Memory for a ring of at least `wantedBytes` (rounded up to a power of two). */
 export function createRingMemory(wantedBytes: number): SharedArrayBuffer {
   const dataBytes = 2 ** Math.ceil(Math.log2(Math.min(maxRingBytes, Math.max(minRingBytes, wantedBytes))));
-  return new SharedArrayBuffer(controlBytes + dataBytes);
+  const memory = new SharedArrayBuffer(controlBytes + dataBytes);
+  // Every page is touched now, not by the forwarding thread while production waits: a page fault costs a microsecond or more.
+  const bytes = new Uint8Array(memory);
+  for (let at = 0; at < bytes.length; at += pageBytes) bytes[at] = 0;
+  return memory;
 }
 
 const alignUp = (bytes: number): number => (bytes + recordAlignment - 1) & -recordAlignment;

@@ -5,6 +5,8 @@ import type { Libuv, TcpHandle, WriteRequest } from './libuv.ts';
 
 /** libuv's end of file (uv/errno.h). */
 const UV_EOF = -4095;
+/** Views kept per leg, by length. */
+const keptViews = 16;
 
 export class HandleLeg implements Leg {
   readonly peer: string;
@@ -12,6 +14,7 @@ export class HandleLeg implements Leg {
   readonly #handle: TcpHandle;
   readonly #state: Int32Array;
   readonly #buffer: Buffer;
+  readonly #views: (Buffer | undefined)[] = new Array(keptViews).fill(undefined);
   #events: LegEvents | null = null;
   #request: WriteRequest;
   #writing = false;
@@ -91,9 +94,20 @@ export class HandleLeg implements Leg {
   #onRead(): void {
     if (this.#closed) return;
     const bytes = this.#state[this.#uv.readBytesOrError] as number;
-    if (bytes > 0) this.#events?.onChunk(this.#buffer.subarray(0, bytes));
+    if (bytes > 0) this.#events?.onChunk(this.#view(bytes));
     else if (bytes === UV_EOF) this.#events?.onEnd();
     else if (bytes < 0) this.#fail(bytes);
+  }
+
+  /** The first bytes of the buffer. Lengths repeat: a view that was made before is the same view. */
+  #view(bytes: number): Buffer {
+    const views = this.#views;
+    const slot = bytes % keptViews;
+    const kept = views[slot];
+    if (kept !== undefined && kept.length === bytes) return kept;
+    const view = this.#buffer.subarray(0, bytes);
+    views[slot] = view;
+    return view;
   }
 
   #newRequest(): WriteRequest {

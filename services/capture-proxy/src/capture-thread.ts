@@ -5,7 +5,7 @@ import { createCellMemory, SharedCells } from './capture/shared-cells.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './capture/worker-protocol.ts';
 import { createMonoClock } from './forward/mono-clock.ts';
 import type { ForwardCounts } from './forward/tap.ts';
-import { createRingMemory, RingProducer } from './ring.ts';
+import { createRingMemory, emptyRing, RingProducer } from './ring.ts';
 import { RingTap } from './ring-tap.ts';
 
 export interface CaptureThreadOptions {
@@ -31,6 +31,8 @@ export class CaptureThread {
   readonly tap: RingTap;
   readonly #options: CaptureThreadOptions;
   readonly #nowUs = createMonoClock();
+  /** One for all workers: making it anew would hold up the traffic. */
+  readonly #ringMemory: SharedArrayBuffer;
   readonly #idle = new Map<number, number>();
   readonly #cellTimer: NodeJS.Timeout;
   #cells: SharedCells | null = null;
@@ -45,6 +47,7 @@ export class CaptureThread {
   constructor(options: CaptureThreadOptions) {
     this.#options = options;
     this.tap = new RingTap(null, { isIdle: (session, pushed) => this.#idle.get(session) === pushed });
+    this.#ringMemory = createRingMemory(options.ringBytes);
     this.#startWorker();
     this.#cellTimer = setInterval(() => this.#showCounts(), cellsIntervalMs);
   }
@@ -86,7 +89,8 @@ export class CaptureThread {
   }
 
   #startWorker(): void {
-    const ringMemory = createRingMemory(this.#options.ringBytes);
+    const ringMemory = this.#ringMemory;
+    emptyRing(ringMemory);
     const cellMemory = createCellMemory();
     const settings: WorkerSettings = {
       ...this.#options.settings,

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import {
   createRingMemory,
+  emptyRing,
   maxPayloadBytes,
   minRingBytes,
   RecordKind,
@@ -35,6 +36,20 @@ function drainAll(consumer: RingConsumer): Seen[] {
 }
 
 describe('the ring', () => {
+  it('is empty for a new pair of ends after one that left records behind', () => {
+    const memory = createRingMemory(minRingBytes);
+    const first = new RingProducer(memory);
+    for (let i = 0; i < 3; i++) assert.ok(first.push(RecordKind.client, i, i, Buffer.from('left behind')));
+    emptyRing(memory);
+    const consumer = new RingConsumer(memory);
+    const producer = new RingProducer(memory);
+    assert.equal(producer.freeBytes(), producer.capacityBytes);
+    assert.ok(producer.push(RecordKind.client, 9, 9, Buffer.from('new')));
+    assert.deepEqual(drainAll(consumer), [
+      { kind: RecordKind.client, session: 9, monoUs: 9, payload: Buffer.from('new') },
+    ]);
+  });
+
   it('gives back a record as it was pushed, times above 2^32 included', () => {
     const memory = createRingMemory(minRingBytes);
     const consumer = new RingConsumer(memory);

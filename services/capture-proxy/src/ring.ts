@@ -47,6 +47,12 @@ export function createRingMemory(wantedBytes: number): SharedArrayBuffer {
   return memory;
 }
 
+/** Forgets what a consumer that is gone has left. Nobody may be using either end. */
+export function emptyRing(memory: SharedArrayBuffer): void {
+  const control = new Int32Array(memory, 0, controlCells);
+  Atomics.store(control, headCell, Atomics.load(control, tailCell));
+}
+
 const alignUp = (bytes: number): number => (bytes + recordAlignment - 1) & -recordAlignment;
 
 /** The forwarding thread's end. Nothing here waits, throws or allocates (but for a view where a payload wraps). */

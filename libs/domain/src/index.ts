@@ -1,5 +1,6 @@
 // Vocabulary of the project: what every part may import.
 export * from './config.ts';
+export * from './control.ts';
 export * from './errors.ts';
 export * from './fold-status.ts';
 export * from './names.ts';

@@ -3,6 +3,8 @@ import { MirrorstreamError } from './errors.ts';
 
 /** Every service reads its configuration snapshots and writes its counters here (compacted, one partition). */
 export const statusTopic = 'mirrorstream.status';
+/** What operators want, and running services follow (compacted, one partition). */
+export const controlTopic = 'mirrorstream.control';
 
 export const envelopesTopic = (source: string): string => `${source}.envelopes`;
 export const resultsTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.results`;

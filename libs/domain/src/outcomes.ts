@@ -64,5 +64,7 @@ export const gapReasons = [
   'shutdown',
   'spoolFull',
   'spoolFailed',
+  'captureOff',
+  'unsampled',
 ] as const;
 export type GapReasonName = (typeof gapReasons)[number];

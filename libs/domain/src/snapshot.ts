@@ -3,12 +3,15 @@
 // A snapshot's key names who counts; the newest snapshot per key is the truth of that counter, so totals survive restarts:
 // a restarted proxy counts under a new incarnation, a comparer resumes from its own snapshot (its checkpoint).
 import { z } from 'zod';
+import { answerPolicies } from './control.ts';
 import { gapReasons, notComparedReasons, statementClasses, transactionOutcomes } from './outcomes.ts';
 
 const count = z.number().int().nonnegative();
 const atMs = z.number().nonnegative();
 const countsOf = <T extends string>(names: readonly T[]) =>
   z.object(Object.fromEntries(names.map((name) => [name, count])) as Record<T, typeof count>);
+
+const leftOut = z.object({ sessions: count, bytes: count });
 
 /** Counters of one capture proxy since it started. Key: `capture/<source>/<captureNode>/<incarnation>`. */
 export const captureSnapshotSchema = z.object({
@@ -26,6 +29,18 @@ export const captureSnapshotSchema = z.object({
   exchanges: count,
   /** Bytes of traffic forwarded, both directions. */
   bytes: count,
+  /** Left out on purpose, never part of `dropped`: sessions that began so, and the bytes that went by. */
+  leftOut: z.object({ unsampled: leftOut, captureOff: leftOut }).optional(),
+  /** What the proxy does now. `revision`: offset of the control record that says so (decimal); null: its flags alone. */
+  control: z
+    .object({
+      revision: z.string().nullable(),
+      capture: z.enum(['on', 'off']),
+      sampling: z.number(),
+      answers: z.enum(answerPolicies),
+      answerCapBytes: count,
+    })
+    .optional(),
   dropped: z.object({
     transactions: count,
     bytes: count,

@@ -1,5 +1,6 @@
 // The topics, with every setting that matters said: a broker's defaults are somebody else's decision.
 import {
+  controlTopic,
   deadLetterTopic,
   envelopesTopic,
   MirrorstreamError,
@@ -23,7 +24,7 @@ const dayMs = 24 * 60 * 60 * 1_000;
 const defaultRetentionMs = 7 * dayMs;
 /** Of one batch: a part of a transaction is at most half of it. */
 const maxMessageBytes = 1024 * 1024;
-const statusSegmentBytes = 4 * 1024 * 1024;
+const compactedSegmentBytes = 4 * 1024 * 1024;
 
 function streamSpec(topic: string, partitions: number, options: TopicOptions): TopicSpec {
   return {
@@ -44,15 +45,15 @@ function streamSpec(topic: string, partitions: number, options: TopicOptions): T
   };
 }
 
-function statusSpec(options: TopicOptions): TopicSpec {
+function compactedSpec(topic: string, options: TopicOptions): TopicSpec {
   return {
-    topic: statusTopic,
+    topic,
     partitions: 1,
     ...replication(options),
     config: {
       'cleanup.policy': 'compact',
       // The active segment is never compacted, and it is read to its end by everybody who starts: keep it small.
-      'segment.bytes': String(statusSegmentBytes),
+      'segment.bytes': String(compactedSegmentBytes),
       'segment.ms': String(10 * 60 * 1_000),
       'min.cleanable.dirty.ratio': '0.1',
       'max.compaction.lag.ms': String(60 * 60 * 1_000),
@@ -87,7 +88,12 @@ export function mirrorTopics(environment: string, mirror: string, options: Topic
 
 /** `mirrorstream.status`: compacted, one partition. */
 export function ensureStatusTopic(admin: Admin, options: TopicOptions = {}): Promise<void> {
-  return admin.ensureTopics([statusSpec(options)]);
+  return admin.ensureTopics([compactedSpec(statusTopic, options)]);
+}
+
+/** `mirrorstream.control`: compacted, one partition. */
+export function ensureControlTopic(admin: Admin, options: TopicOptions = {}): Promise<void> {
+  return admin.ensureTopics([compactedSpec(controlTopic, options)]);
 }
 
 /** `<source>.envelopes`. Throws `badInput` when it exists with another partition count. */

@@ -13,6 +13,8 @@ const reasonNames: Readonly<Record<GapReason, GapReasonName>> = {
   [GapReason.SHUTDOWN]: 'shutdown',
   [GapReason.SPOOL_FULL]: 'spoolFull',
   [GapReason.SPOOL_FAILED]: 'spoolFailed',
+  [GapReason.CAPTURE_OFF]: 'captureOff',
+  [GapReason.UNSAMPLED]: 'unsampled',
 };
 
 /** Transactions and their exchanges in one record for Kafka. */

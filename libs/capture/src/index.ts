@@ -2,4 +2,4 @@
 export { type AnswerPolicy, type CaptureLimits, checkCaptureLimits, defaultCaptureLimits } from './limits.ts';
 export { samplingDrawOf } from './sampling.ts';
 export { createSequencer, type Sequencer } from './sequencer.ts';
-export { openSession, type SessionCapture, type SessionCaptureOptions } from './session.ts';
+export { type Completion, openSession, type SessionCapture, type SessionCaptureOptions } from './session.ts';

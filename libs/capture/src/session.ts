@@ -30,6 +30,12 @@ export interface SessionCaptureOptions {
   readonly emit: (draft: CaptureRecordDraft) => void;
 }
 
+/** When an exchange was answered: monotonic clock in µs, and its number among the worker's completions. */
+export interface Completion {
+  readonly doneUs: number;
+  readonly doneSeq: number;
+}
+
 export interface SessionCapture {
   /** Bytes the client sent, as they went by; the range is not kept beyond the call. `monoUs`: monotonic clock, µs. */
   clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
@@ -43,6 +49,8 @@ export interface SessionCapture {
   /** The connection ended. Publishes what is open, then sessionEnd; later calls do nothing. */
   close(monoUs: number): void;
   readonly openTransactions: 0 | 1;
+  /** The oldest finished exchange that no emitted draft has brought yet; null when there is none. */
+  readonly oldestHeld: Completion | null;
   readonly bufferedBytes: number;
   /** Finished exchanges. */
   readonly exchanges: number;
@@ -89,6 +97,10 @@ class Session implements SessionCapture {
 
   get openTransactions(): 0 | 1 {
     return this.#conversation?.transaction.open === true ? 1 : 0;
+  }
+
+  get oldestHeld(): Completion | null {
+    return this.#conversation?.transaction.oldestHeld ?? null;
   }
 
   get bufferedBytes(): number {
@@ -158,7 +170,7 @@ class Session implements SessionCapture {
   close(monoUs: number): void {
     if (this.#phase === 'closed') return;
     try {
-      if (this.#phase === 'following') this.#conversation?.close();
+      if (this.#phase === 'following') this.#conversation?.close(monoUs);
     } catch {
       this.#lose(GapReason.MALFORMED, 0, monoUs);
     }
@@ -198,7 +210,7 @@ class Session implements SessionCapture {
         this.#lose(GapReason.MALFORMED, end - start, monoUs);
         return;
       }
-      this.#clientEvent(event, splitter, buffer);
+      this.#clientEvent(event, splitter, buffer, monoUs);
       if (!this.#expectsBytes()) return;
       if (splitter.aligned || event === FrameEvent.frameBegin) this.#sentNow(time, monoUs);
     }
@@ -222,7 +234,7 @@ class Session implements SessionCapture {
     partial.replies = time.replies;
   }
 
-  #clientEvent(event: FrameEvent, splitter: FrameSplitter, chunk: Uint8Array): void {
+  #clientEvent(event: FrameEvent, splitter: FrameSplitter, chunk: Uint8Array, monoUs: number): void {
     const { type } = splitter;
     if (type === STARTUP_PACKET) {
       this.#startupPacket(splitter.buffer, splitter.start, splitter.end);
@@ -247,7 +259,7 @@ class Session implements SessionCapture {
     } else if (event === FrameEvent.framePart) {
       conversation.intake.framePart(splitter.buffer, splitter.start, splitter.end);
     } else {
-      conversation.clientFrameEnd();
+      conversation.clientFrameEnd(monoUs);
     }
   }
 

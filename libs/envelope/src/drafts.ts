@@ -138,6 +138,7 @@ export interface HeartbeatDraft {
   readonly atUs: number;
   readonly monoUs: number;
   readonly doneSeq: number;
+  readonly last: boolean;
 }
 
 export type CaptureRecordDraft = EnvelopeDraft | SessionStartDraft | SessionEndDraft | GapDraft | HeartbeatDraft;

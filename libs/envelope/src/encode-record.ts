@@ -276,5 +276,6 @@ function encodeHeartbeat(writer: ProtoWriter, draft: HeartbeatDraft): void {
   writer.uint(varint(1), draft.atUs);
   writer.uint(varint(2), draft.monoUs);
   writer.uint(varint(3), draft.doneSeq);
+  writer.bool(varint(4), draft.last);
   writer.end(mark);
 }

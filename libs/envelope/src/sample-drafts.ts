@@ -163,7 +163,10 @@ export function sampleRecord(random: Random): CaptureRecordDraft {
   if (choice < 0.6) return envelope(random);
   if (choice < 0.7) return { kind: 'sessionStart', ...common, samplingDraw: random(), context: context(random) };
   if (choice < 0.8) return { kind: 'sessionEnd', ...common, lastSeq: number(random), terminated: bool(random) };
-  if (choice < 0.9) return { kind: 'heartbeat', atUs: common.atUs, monoUs: common.monoUs, doneSeq: number(random) };
+  if (choice < 0.9) {
+    const { atUs, monoUs } = common;
+    return { kind: 'heartbeat', atUs, monoUs, doneSeq: number(random), last: random() < 0.5 };
+  }
   return {
     kind: 'gap',
     sessionId: common.sessionId,
@@ -269,7 +272,8 @@ export function recordInit(draft: CaptureRecordDraft): MessageInitShape<typeof C
       return { record: { case: 'gap', value } };
     }
     case 'heartbeat': {
-      const value = { atUs: BigInt(draft.atUs), monoUs: BigInt(draft.monoUs), doneSeq: BigInt(draft.doneSeq) };
+      const { last } = draft;
+      const value = { atUs: BigInt(draft.atUs), monoUs: BigInt(draft.monoUs), doneSeq: BigInt(draft.doneSeq), last };
       return { record: { case: 'heartbeat', value } };
     }
     default:

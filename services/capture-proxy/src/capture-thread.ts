@@ -148,6 +148,7 @@ export class CaptureThread {
   #showCounts(): void {
     const { counts } = this.#options;
     const before = this.#before;
+    this.#cells?.set('readUpToUs', this.#nowUs());
     this.#cells?.set('bytes', counts.bytes - before.bytes);
     this.#cells?.set('sessionsTotal', counts.sessionsTotal - before.sessionsTotal);
     this.#cells?.set('sessionsOpen', counts.sessionsOpen);

@@ -48,7 +48,7 @@ export class Conversation {
   /** Replies seen, asynchronous messages left out. */
   #replies = 0;
   /** ReadyForQuery came while a frame that is published in part was still coming in: the exchange ends with that frame. */
-  #deferred: { readonly status: Status; readonly atUs: number } | null = null;
+  #deferred: Status | null = null;
   /** The frame coming in is a stray copy message of which bytes were dropped. */
   #strayTail = false;
   readonly #limits: CaptureLimits;
@@ -107,14 +107,14 @@ export class Conversation {
     this.#sent(type);
   }
 
-  clientFrameEnd(): void {
+  clientFrameEnd(atUs: number): void {
     this.intake.endFrame();
     if (this.#strayTail) this.#dropStrays();
-    const deferred = this.#deferred;
-    if (deferred === null) return;
+    const status = this.#deferred;
+    if (status === null) return;
     this.#deferred = null;
     this.#matcher.passStrays();
-    this.#finishExchange(deferred.status, deferred.atUs);
+    this.#finishExchange(status, atUs);
   }
 
   /** False: no frame of the client explains this reply. `startedAtUs`: when its first byte came. */
@@ -186,8 +186,8 @@ export class Conversation {
   }
 
   /** The connection is gone: publishes the open transaction with what is known of it. */
-  close(): void {
-    if (this.#deferred !== null) this.clientFrameEnd();
+  close(atUs: number): void {
+    if (this.#deferred !== null) this.clientFrameEnd(atUs);
     if (!this.transaction.open) return;
     const unanswered = this.#exchange.answering || this.#hasPending();
     while (this.#exchange.answering || this.intake.frames.count > 0) this.#leaveUnanswered();
@@ -347,7 +347,7 @@ export class Conversation {
   #finishExchange(status: Status, atUs: number): void {
     const { frames } = this.intake;
     if (frames.incomplete && (frames.last as ClientFrame).start < this.#exchange.from) {
-      this.#deferred = { status, atUs };
+      this.#deferred = status;
       return;
     }
     this.#exchange.addWithoutAnswer(this.#matcher.skippedFrom, frames.cursor, StatementEnd.SKIPPED);

@@ -120,6 +120,12 @@ export class Transaction {
     return this.open && this.#part > 0;
   }
 
+  /** The first exchange that was answered and waits to be published. Pieces of one that goes on may come before it. */
+  get oldestHeld(): { readonly doneUs: number; readonly doneSeq: number } | null {
+    const first = this.#finished.find(({ draft }) => draft.doneSeq > 0)?.draft;
+    return first === undefined ? null : { doneUs: this.startedMonoUs + first.doneUs, doneSeq: first.doneSeq };
+  }
+
   /** Cost of what waits to be published, beside the bytes in the logs. */
   get costBytes(): number {
     return (this.#finished.length + this.#observations) * OBSERVATION_COST_BYTES;

@@ -10,6 +10,7 @@ import { Ledger } from './ledger.ts';
 import { type CaptureRecord, Publisher } from './publisher.ts';
 import { SessionTable } from './session-table.ts';
 import { SharedCells } from './shared-cells.ts';
+import { watermarkOf } from './watermark.ts';
 import type { WorkerSettings } from './worker-protocol.ts';
 
 /** Wait between two looks at the ring: from this under load, growing to that while there is nothing to see. */
@@ -21,7 +22,9 @@ const busyBytes = 4 * 1024;
 /** At most this long without letting Kafka's sockets have their turn. */
 const sliceMs = 4;
 const ageCheckUs = 250_000;
+/** A heartbeat goes to every partition: seldom when there is nothing new to tell. */
 const heartbeatUs = 1_000_000;
+const quietHeartbeatUs = 5_000_000;
 /** Records are cut at this size or age; the batcher then groups them per request. */
 const recordBytes = 64 * 1024;
 const recordLingerUs = 20_000;
@@ -111,7 +114,7 @@ export class CaptureWorker {
     while (this.#ring.drain(this.#sessions) > 0);
     const nowUs = this.#nowUs();
     this.#sessions.closeAll(nowUs);
-    this.#publisher.heartbeat(nowUs, this.#sequencer.lastDoneSeq);
+    this.#publisher.heartbeat({ monoUs: nowUs, doneSeq: this.#sequencer.lastDoneSeq }, nowUs, true);
     this.#publisher.flushAll(nowUs);
     await this.#batcher.close(deadlineMs);
     // Gaps for what was refused meanwhile are not told any more: the counts are.
@@ -144,13 +147,21 @@ export class CaptureWorker {
       this.#agesCheckedUs = nowUs;
       this.#sessions.tick(nowUs);
     }
-    if (nowUs - this.#heartbeatUs >= heartbeatUs) {
-      this.#heartbeatUs = nowUs;
-      this.#publisher.heartbeat(nowUs, this.#sequencer.lastDoneSeq);
-    }
+    const everyUs = this.#publisher.hadTraffic ? heartbeatUs : quietHeartbeatUs;
+    if (nowUs - this.#heartbeatUs >= everyUs) this.#heartbeat(nowUs);
     if (this.#stopping) return;
     if (this.#ring.backlogBytes() > this.#ring.capacityBytes / 8) setImmediate(() => this.#pollAgain());
     else this.#timer = setTimeout(() => this.#poll(), this.#pollMs);
+  }
+
+  #heartbeat(nowUs: number): void {
+    // First the cell, then the ring: if that is empty, all that was read up to then has been handled.
+    const readUpToUs = this.#cells.get('readUpToUs');
+    if (this.#ring.backlogBytes() === 0) this.#sessions.seenUs = Math.max(this.#sessions.seenUs, readUpToUs);
+    const { seenUs } = this.#sessions;
+    if (seenUs === 0) return; // only just started
+    this.#heartbeatUs = nowUs;
+    this.#publisher.heartbeat(watermarkOf(seenUs, this.#sequencer.lastDoneSeq, this.#sessions.held()), nowUs);
   }
 
   #pollAgain(): void {

@@ -199,16 +199,35 @@ describe('the publisher', () => {
     assert.deepEqual(snapshot().dropped.byReason, { ringFull: 4, publishBufferFull: 0 });
   });
 
-  it('sends heartbeats only where there was traffic', () => {
+  it('sends a heartbeat to every partition, behind what was added before it', () => {
     const { offered, publisher } = fixture();
     publisher.add(second, envelope('b', 1), 0);
-    publisher.heartbeat(0, 12);
-    publisher.flushAll(0);
-    publisher.heartbeat(10, 12);
-    publisher.flushAll(10);
+    assert.equal(publisher.hadTraffic, true);
+    publisher.heartbeat({ monoUs: 40, doneSeq: 12 }, 50);
+    assert.equal(publisher.hadTraffic, false);
+    publisher.add(second, envelope('b', 2), 60);
+    publisher.flushAll(70);
+    const byPartition = offered.toSorted((a, b) => a.partition - b.partition);
     assert.deepEqual(
-      offered.map((record) => lines(batchOf(record))),
-      [['b 1', 'heartbeat']],
+      byPartition.map((record) => lines(batchOf(record))),
+      [['heartbeat'], ['b 1', 'heartbeat', 'b 2']],
     );
+    const { record } = batchOf(byPartition[0]).records[0] ?? {};
+    assert.ok(record?.case === 'heartbeat');
+    const { monoUs, doneSeq, last } = record.value;
+    assert.deepEqual([monoUs, doneSeq, last], [40n, 12n, false]);
+  });
+
+  it('sends no heartbeat while nothing is accepted, and counts none as dropped', () => {
+    const { offered, gate, publisher, snapshot } = fixture();
+    gate.open = false;
+    gate.room = false;
+    publisher.add(first, envelope('a', 1), 0);
+    publisher.flushAll(0);
+    const { bytes } = snapshot().dropped;
+    publisher.heartbeat({ monoUs: 40, doneSeq: 12 }, 50);
+    publisher.tick(100_000);
+    assert.equal(offered.length, 0);
+    assert.equal(snapshot().dropped.bytes, bytes);
   });
 });

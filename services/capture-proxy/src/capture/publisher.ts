@@ -9,6 +9,7 @@ import {
 } from '@mirrorstream/envelope';
 import type { OutgoingRecord } from '@mirrorstream/kafka';
 import type { Ledger, RecordCounts } from './ledger.ts';
+import type { Watermark } from './watermark.ts';
 
 /** What the publisher needs of the session a draft belongs to. Identity is what counts. */
 export interface DraftOwner {
@@ -65,7 +66,6 @@ class PartitionBatch {
   readonly gaps = new Map<string, PendingGap>();
   entries: Entry[] = [];
   exchanges = 0;
-  hadTraffic = false;
 
   constructor(index: number, encoder: BatchEncoder) {
     this.index = index;
@@ -84,6 +84,7 @@ export class Publisher {
   /** When the first draft came that no flush has taken yet. */
   #oldestUs = 0;
   #full = false;
+  #hadTraffic = false;
 
   constructor(options: PublisherOptions, outlet: Outlet, ledger: Ledger) {
     this.#options = options;
@@ -117,14 +118,20 @@ export class Publisher {
     for (const batch of this.#filling) this.#flush(batch, monoUs);
   }
 
-  /** Adds a heartbeat to each partition that had a transaction since the last call. */
-  heartbeat(monoUs: number, doneSeq: number): void {
+  /** An envelope was added since the last heartbeat. */
+  get hadTraffic(): boolean {
+    return this.#hadTraffic;
+  }
+
+  /** Tells every partition how far this worker has come, behind all that was added. Not while nothing is accepted. */
+  heartbeat({ monoUs, doneSeq }: Watermark, nowUs: number, last = false): void {
+    this.#hadTraffic = false;
+    if (this.#full) return;
     const atUs = monoUs + this.#options.wallUsAtMonoZero;
-    for (const batch of this.#batches) {
-      if (batch === undefined || !batch.hadTraffic) continue;
-      batch.hadTraffic = false;
-      batch.encoder.add({ kind: 'heartbeat', atUs, monoUs, doneSeq });
-      this.#touch(batch, monoUs);
+    for (let partition = 0; partition < this.#options.partitions; partition++) {
+      const batch = this.#batch(partition);
+      batch.encoder.add({ kind: 'heartbeat', atUs, monoUs, doneSeq, last });
+      this.#touch(batch, nowUs);
     }
   }
 
@@ -138,7 +145,7 @@ export class Publisher {
     batch.entries.push({ owner, gap: null, sessionSeq: draft.sessionSeq, transactions, sizeBytes });
     for (const exchange of draft.exchanges) if (!exchange.continues) batch.exchanges += 1;
     this.#ledger.encoded(transactions);
-    batch.hadTraffic = true;
+    this.#hadTraffic = true;
   }
 
   #addGap(batch: PartitionBatch, owner: DraftOwner, draft: GapDraft): void {

@@ -1,5 +1,11 @@
 // The worker's sessions: takes records out of the ring and hands them to each session's assembler.
-import { openSession, type SessionCapture, type SessionCaptureOptions, samplingDrawOf } from '@mirrorstream/capture';
+import {
+  type Completion,
+  openSession,
+  type SessionCapture,
+  type SessionCaptureOptions,
+  samplingDrawOf,
+} from '@mirrorstream/capture';
 import { type CaptureRecordDraft, GapReason } from '@mirrorstream/envelope';
 import { RecordKind, type RingHandler } from '../ring.ts';
 import { BackendKeyFinder, keyText } from './backend-key.ts';
@@ -42,6 +48,8 @@ class WorkerSession implements DraftOwner {
 export class SessionTable implements RingHandler {
   /** Bytes the ring had no room for, as far as sessions were told. */
   missedBytes = 0;
+  /** When the last record of the ring was read. They come in this order: what is in the ring was read then or later. */
+  seenUs = 0;
   readonly #options: SessionTableOptions;
   readonly #sessions = new Map<number, WorkerSession>();
   readonly #byKey = new Map<string, WorkerSession>();
@@ -58,6 +66,7 @@ export class SessionTable implements RingHandler {
       this.#byKey.get(keyText(bytes, start, end))?.capture.cancelled(monoUs);
       return;
     }
+    this.seenUs = monoUs;
     const session = this.#sessions.get(id);
     if (session === undefined) return;
     session.seen += 1;
@@ -108,6 +117,14 @@ export class SessionTable implements RingHandler {
     let open = 0;
     for (const session of this.#sessions.values()) open += session.capture.openTransactions;
     return open;
+  }
+
+  /** The oldest completion of each session that waits for the rest of its transaction. */
+  *held(): Generator<Completion> {
+    for (const { capture } of this.#sessions.values()) {
+      const oldest = capture.oldestHeld;
+      if (oldest !== null) yield oldest;
+    }
   }
 
   bufferedBytes(): number {

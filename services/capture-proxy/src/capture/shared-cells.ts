@@ -6,6 +6,8 @@ const cells = {
   sessionsOpen: 2,
   ringDroppedBytes: 3,
   ringOverflows: 4,
+  /** The forwarding thread's clock, µs: whatever it had read by then is in the ring or was dropped. */
+  readUpToUs: 5,
 } as const;
 export type SharedCell = keyof typeof cells;
 

@@ -4,12 +4,13 @@ import { connectKafka } from '@mirrorstream/kafka';
 import type { ServiceKit } from '@mirrorstream/service-kit';
 import { CaptureThread } from './capture-thread.ts';
 import type { CaptureProxyConfig } from './config.ts';
+import { ConnectionTelemetry } from './connection-telemetry.ts';
 import { type Drain, startDrain } from './drain.ts';
 import type { Forwarding } from './forward/leg.ts';
-import { createProxy } from './forward/proxy.ts';
+import { createProxy, type ProxyOptions } from './forward/proxy.ts';
 import type { ForwardCounts, Tap } from './forward/tap.ts';
+import { startTls } from './forward/tls/start-tls.ts';
 import { registerMetrics } from './metrics.ts';
-import { occasionally } from './occasionally.ts';
 
 /** After the sessions have ended: for what waits for Kafka. */
 export const publishDeadlineMs = 15_000;
@@ -46,18 +47,18 @@ export async function startCapturingProxy(
 ): Promise<CapturingProxy> {
   const { logger } = around;
   if (config.capture) await connectKafka(config.kafka).close();
+  const connections = new ConnectionTelemetry(logger);
+  const connectionOptions = await startConnections(config, connections);
   const counts: ForwardCounts = { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 };
   const capture = config.capture ? startCapture(config, around, counts) : null;
-  const warn = occasionally(10_000, (details, message) => logger.warn(details, message));
   const proxy = createProxy({
-    source: config.source,
+    sources: config.sources,
     tap: capture === null ? null : tapTelling(capture.tap, around.onCancel),
     counts,
     forwarding: config.forwarding,
-    onSourceUnreachable: (code) =>
-      warn({ code, source: config.source }, 'the source is unreachable: clients are told so'),
-    onOpaque: () => warn({}, 'a connection did not begin like PostgreSQL 3 in plain text: it passes uncaptured'),
+    ...connectionOptions,
   });
+  connections.registerMetrics(around.metrics);
   registerMetrics(around.metrics, counts, capture);
   let drain: Drain | null = null;
   return {
@@ -70,6 +71,21 @@ export async function startCapturingProxy(
       return stop(drain, around, capture, deadlineMs);
     },
     hasten: () => drain?.hasten(),
+  };
+}
+
+/** Reads what TLS needs, so that a file that cannot be used is told before anything is listened to. */
+async function startConnections(
+  { connections: { maxSessions, ...config } }: CaptureProxyConfig,
+  telemetry: ConnectionTelemetry,
+): Promise<Omit<ProxyOptions, 'sources' | 'tap' | 'counts' | 'forwarding'>> {
+  const { clientTls, sourceTls } = await startTls(config, telemetry);
+  return {
+    ...config,
+    clientTls,
+    sourceTls,
+    ...(maxSessions === null ? {} : { maxSessions }),
+    onEvent: (event) => telemetry.onEvent(event),
   };
 }
 

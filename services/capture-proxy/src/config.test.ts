@@ -15,7 +15,7 @@ const defaults: FlagValues = {
 describe('the configuration', () => {
   it('has working defaults for everything but source and brokers', () => {
     const config = parseConfig(defaults);
-    assert.deepEqual(config.source, { host: 'db.example', port: 5432 });
+    assert.deepEqual(config.sources, [{ host: 'db.example', port: 5432 }]);
     assert.deepEqual(config.listen, { host: '127.0.0.1', port: 6543 });
     assert.equal(config.partitions, 32);
     assert.equal(config.limits.answers, 'full');
@@ -31,9 +31,36 @@ describe('the configuration', () => {
     assert.deepEqual(parseConfig({ ...defaults, listen: '[::1]:0' }).listen, { host: '::1', port: 0 });
   });
 
+  it('takes several addresses of the source, in order', () => {
+    const { sources } = parseConfig({ ...defaults, source: 'one:5432, [::1]:5433' });
+    assert.deepEqual(sources, [
+      { host: 'one', port: 5432 },
+      { host: '::1', port: 5433 },
+    ]);
+  });
+
+  it('offers TLS to clients as soon as there is a certificate, and passes it through only when told', () => {
+    const mode = (values: FlagValues) => parseConfig({ ...defaults, ...values }).connections.clientTls.mode;
+    const pair = { 'tls-cert': 'a.pem', 'tls-key': 'a.key' };
+    assert.equal(mode({}), 'off');
+    assert.equal(mode(pair), 'allow');
+    assert.equal(mode({ ...pair, 'client-tls': 'require' }), 'require');
+    assert.equal(mode({ 'client-tls': 'passthrough' }), 'passthrough');
+    assert.throws(() => mode({ ...pair, 'client-tls': 'passthrough' }), { message: /--tls-cert is given/ });
+  });
+
   for (const [flag, value] of [
     ['source', 'localhost'],
     ['source', 'localhost:0'],
+    ['source', 'one:5432,two'],
+    ['client-tls', 'yes'],
+    ['client-tls', 'require'],
+    ['tls-cert', 'only.pem'],
+    ['source-tls', 'verify'],
+    ['source-tls', 'verify-ca'],
+    ['source-tls-ca', 'ca.pem'],
+    ['connect-timeout', '0'],
+    ['keepalives-count', '128'],
     ['listen', 'localhost:70000'],
     ['partitions', '0'],
     ['answers', 'some'],

@@ -11,13 +11,17 @@ import {
   type LogLevel,
 } from '@mirrorstream/service-kit';
 import { z } from 'zod';
+import { type ConnectionConfig, connectionFlags, parseConnections } from './connection-flags.ts';
+import { address, integer, seconds, serverAddresses } from './flag-types.ts';
 import type { Forwarding } from './forward/leg.ts';
 import type { Address } from './forward/listener.ts';
 import { maxRingBytes, minRingBytes } from './ring.ts';
 
 export interface CaptureProxyConfig {
   readonly listen: Address;
-  readonly source: Address;
+  /** Tried in this order for each session. */
+  readonly sources: readonly Address[];
+  readonly connections: ConnectionConfig;
   readonly sourceName: string;
   readonly node: string;
   /** Processes that share the port; 1: this one alone. */
@@ -40,7 +44,12 @@ export const flags: FlagTable = [
     default: '127.0.0.1:6543',
     description: 'where clients connect; port 0 takes a free one',
   },
-  { name: 'source', placeholder: 'HOST:PORT', required: true, description: 'the PostgreSQL server behind the proxy' },
+  {
+    name: 'source',
+    placeholder: 'HOST:PORT',
+    required: true,
+    description: 'the PostgreSQL server behind the proxy; several, with commas, are tried in order for each session',
+  },
   {
     name: 'source-name',
     placeholder: 'NAME',
@@ -97,27 +106,13 @@ export const flags: FlagTable = [
     default: 'auto',
     description: "how bytes are moved: on Node's TCP handles, or on plain streams",
   },
+  ...connectionFlags,
   ...kafkaFlags,
 ];
 
-const address = z.string().transform((text, context): Address => {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match !== null && port <= 65_535) return { host: (match[1] ?? match[2]) as string, port };
-  context.addIssue({ code: 'custom', message: 'must be HOST:PORT' });
-  return z.NEVER;
-});
-
-const integer = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, 'must be a whole number')
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
-
 const schema = z.object({
   listen: address,
-  source: address.refine(({ port }) => port > 0, 'must have a port'),
+  source: serverAddresses,
   'source-name': z.string(),
   node: z.string().optional(),
   workers: integer(1, 64),
@@ -127,10 +122,7 @@ const schema = z.object({
   'answer-cap': integer(0, 256 * 1024),
   'ring-bytes': integer(minRingBytes, maxRingBytes),
   'publish-buffer-bytes': integer(1024 * 1024, 8 * 1024 ** 3),
-  'drain-deadline': z
-    .string()
-    .regex(/^\d+(\.\d+)?$/, 'must be seconds')
-    .transform((seconds) => Number(seconds) * 1000),
+  'drain-deadline': seconds(),
   forwarding: z.enum(['auto', 'handles', 'streams']),
 });
 
@@ -140,7 +132,8 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
   const capture = flag.capture === 'on';
   return {
     listen: flag.listen,
-    source: flag.source,
+    sources: flag.source,
+    connections: parseConnections(values),
     sourceName: checkName('source', flag['source-name']),
     node: checkName('capture node', flag.node ?? nodeNameOf(hostname())),
     workers: flag.workers,

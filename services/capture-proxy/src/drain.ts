@@ -18,6 +18,11 @@ export function startDrain(proxy: Pick<ForwardingProxy, 'sessions'>, deadlineMs:
       for (const session of [...proxy.sessions()]) if (session.isIdle()) session.shutDown();
       const busy = [...proxy.sessions()];
       if (busy.length === 0) return 0;
+      // As a server that shuts down does: what streams changes is ended when all others have ended.
+      if (busy.every((session) => session.endsLast())) {
+        for (const session of busy) session.shutDown();
+        return 0;
+      }
       if (performance.now() >= until) {
         for (const session of busy) session.shutDown();
         return busy.length;

@@ -13,15 +13,9 @@ export interface Listener {
   close(): void;
 }
 
-/** A dead peer behind a silent network is noticed as the server would notice it. */
-export const keepAliveInitialDelay = 60_000;
-
 /** Rejects with `portTaken` or `badInput`. */
 export async function startListener(at: Address, onConnection: (socket: Socket) => void): Promise<Listener> {
-  const server = createServer(
-    { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
-    onConnection,
-  );
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, onConnection);
   const listening = await listen(server, at);
   return { listening, close: () => server.close() };
 }

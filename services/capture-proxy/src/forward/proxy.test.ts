@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { after, describe, it, type TestContext } from 'node:test';
 import type { Forwarding } from './leg.ts';
 import { type ProxyOptions, type RunningProxy, startProxy } from './proxy.ts';
+import type { ProxyEvent } from './proxy-events.ts';
 import type { ForwardCounts, Tap } from './tap.ts';
 
 const deadlineMs = 20_000;
@@ -46,7 +47,7 @@ async function fixture(t: TestContext, forwarding: Forwarding, options: Partial<
   const counts = { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 };
   const proxy = await startProxy({
     listen: { host: '127.0.0.1', port: 0 },
-    source: { host: '127.0.0.1', port: source.port },
+    sources: [{ host: '127.0.0.1', port: source.port }],
     tap: null,
     counts,
     forwarding,
@@ -234,8 +235,8 @@ for (const forwarding of ['handles', 'streams'] as const) {
       const { port } = closed.address() as AddressInfo;
       closed.close();
       await once(closed, 'close');
-      const onSourceUnreachable = (code: string) => reasons.push(code);
-      const at = await fixture(t, forwarding, { source: { host: '127.0.0.1', port }, onSourceUnreachable });
+      const onEvent = (event: ProxyEvent) => event.kind === 'connectFailed' && reasons.push(event.code);
+      const at = await fixture(t, forwarding, { sources: [{ host: '127.0.0.1', port }], onEvent });
       const client = await at.client();
       client.write(startupMessage());
       const answer = await takeAll(client);
@@ -266,10 +267,10 @@ for (const forwarding of ['handles', 'streams'] as const) {
 
     it('passes what is not protocol 3 in plain text to the server unread', async (t) => {
       let opaque = 0;
-      const onOpaque = () => {
-        opaque += 1;
+      const onEvent = (event: ProxyEvent) => {
+        if (event.kind === 'opaque') opaque += 1;
       };
-      const at = await fixture(t, forwarding, { onOpaque, tap: forbiddenTap });
+      const at = await fixture(t, forwarding, { onEvent, tap: forbiddenTap });
       for (const bytes of [Buffer.from([0x16, 3, 1, 0, 5, 1]), Buffer.from('GET / HTTP/1.1'), request(80_877_110)]) {
         const client = await at.client();
         client.write(bytes);

@@ -1,17 +1,29 @@
-// One client connection: the start-up packet is read, then bytes go both ways as they come.
+// One client connection: its opening is read, then bytes go both ways as they come.
 //
-// waiting ──start-up packet──► connecting ──connected──► relaying ──both ends ended, or one failed──► closed
-//                                         └─source away──► refused ──client ended──► closed
+// opening ──it wants a session, or to cancel──► connecting ──connected──► relaying ──both ends ended, or one failed──► closed
+//    └──not admitted──► refused ◄──no server answers──┘                       └─────────► refused ──client ended──► closed
+import type { Socket } from 'node:net';
+import { keyText } from '../capture/backend-key.ts';
+import type { CancelRoutes } from './cancel-routes.ts';
+import type { Route, SourceEncryption, SourceSocket } from './connect-source.ts';
+import { Greeting, type GreetingWants } from './greeting.ts';
 import { type Leg, type LegEvents, readBufferBytes } from './leg.ts';
-import { sourceAwayResponse } from './source-away.ts';
-import { readStartupPacket } from './startup-packet.ts';
+import type { ClientEnd, Opening } from './opening.ts';
+import type { ProxyEvent } from './proxy-events.ts';
+import { type Refusal, refusalResponse } from './refusals.ts';
+import { failureCode } from './socket-bytes.ts';
 import type { ForwardCounts, Tap, TapSession } from './tap.ts';
 
-export type SourceConnection = { readonly leg: Leg } | { readonly failure: string };
-
 export interface SessionSurroundings {
-  /** Calls back once. */
-  connectSource(done: (connection: SourceConnection) => void): void;
+  readOpening(socket: Socket): Promise<Opening | null>;
+  connectSource(encryption: SourceEncryption, only: Route | null): Promise<SourceSocket>;
+  legOf(end: Pick<ClientEnd, 'socket' | 'tls'>): Leg;
+  /** What has to be looked at in the server's first bytes; null: nothing. */
+  greetingWants(client: ClientEnd, server: SourceSocket): GreetingWants | null;
+  /** False: there are as many sessions as may be. */
+  admit(): boolean;
+  left(): void;
+  readonly cancelRoutes: CancelRoutes;
   readonly source: string;
   readonly tap: Tap | null;
   readonly counts: ForwardCounts;
@@ -19,52 +31,63 @@ export interface SessionSurroundings {
   /** How long a client may take for its start-up packet; how long a client may linger after the server has ended. */
   readonly startupTimeoutMs: number;
   readonly lingerMs: number;
-  onSourceUnreachable(code: string): void;
-  onOpaque(): void;
+  onEvent(event: ProxyEvent): void;
   onClosed(session: Session): void;
 }
 
-type State = 'waiting' | 'connecting' | 'relaying' | 'refused' | 'closed';
-/** What goes through: a session to capture, one that only passes, a cancel that must outlive its client. */
-type Kind = 'captured' | 'passed' | 'cancel';
+type State = 'opening' | 'connecting' | 'relaying' | 'refused' | 'closed';
+/** What goes through: a session to capture, one that is not, a stream of physical or logical changes, bytes nobody can read, a cancel. */
+type Kind = 'captured' | 'passed' | 'replication' | 'opaque' | 'cancel';
 
-/** The one byte that answers SSLRequest and GSSENCRequest: not here. TLS on the client's leg begins at this place one day. */
-const refuseEncryption = Buffer.from('N', 'latin1');
-const noBytes = Buffer.alloc(0);
+interface Admission {
+  readonly client: ClientEnd;
+  readonly kind: Kind;
+  /** What the client has sent so far; the start-up packet is its beginning. */
+  readonly sent: Buffer;
+  readonly packetBytes: number;
+  /** What the server has said already (passthrough). */
+  readonly answer: Buffer | null;
+}
 
 export class Session {
-  readonly #client: Leg;
+  readonly #socket: Socket;
   readonly #around: SessionSurroundings;
+  #client: Leg | null = null;
   #server: Leg | null = null;
   #tapped: TapSession | null = null;
-  #state: State = 'waiting';
+  #state: State = 'opening';
   #kind: Kind = 'passed';
-  #startup = noBytes;
+  #admitted = false;
+  #cancelKey: string | null = null;
   #clientEnded = false;
   #serverEnded = false;
   #timer: NodeJS.Timeout | null = null;
-  /** Of a session that is not captured: the server's last bytes, if the client said nothing since. Only looked at to shut down. */
-  #lastReply: Uint8Array | null = null;
+  /** Of a session that is not captured: the server's last bytes say that no transaction is open, and the client said nothing since. */
+  #saidIdle = false;
 
-  constructor(client: Leg, around: SessionSurroundings) {
-    this.#client = client;
+  constructor(socket: Socket, around: SessionSurroundings) {
+    this.#socket = socket;
     this.#around = around;
   }
 
   start(): void {
     this.#timer = setTimeout(() => this.#close('plain'), this.#around.startupTimeoutMs);
-    this.#client.start({
-      onChunk: (chunk) => this.#onStartupChunk(chunk),
-      onEnd: () => this.#close('plain'),
-      onFailed: () => this.#close('plain'),
-      onDrained: () => undefined,
-    });
+    this.#around
+      .readOpening(this.#socket)
+      .catch(() => null)
+      .then((opening) => this.#onOpening(opening))
+      .catch((error: unknown) => this.#onBug(error));
   }
 
   /** No transaction is known to be open: the session may be closed without breaking anybody's work. */
   isIdle(): boolean {
-    if (this.#state === 'waiting' || this.#state === 'refused') return true;
-    return this.#tapped === null ? saysIdle(this.#lastReply) : this.#tapped.isIdle();
+    if (this.#state === 'opening' || this.#state === 'refused') return true;
+    return this.#tapped === null ? this.#saidIdle : this.#tapped.isIdle();
+  }
+
+  /** Streams changes for as long as its client likes: a server that shuts down ends such a one when all others have ended. */
+  endsLast(): boolean {
+    return this.#kind === 'replication';
   }
 
   /** Ends the session from this side, as a server that shuts down would: both peers see the end of the stream. */
@@ -72,77 +95,133 @@ export class Session {
     this.#close('plain');
   }
 
-  #onStartupChunk(chunk: Uint8Array): void {
-    if (this.#state !== 'waiting') return;
-    this.#startup = Buffer.concat([this.#startup, chunk]);
-    for (;;) {
-      const packet = readStartupPacket(this.#startup);
-      switch (packet.kind) {
-        case 'incomplete':
-          return;
-        case 'sslRequest':
-        case 'gssencRequest':
-          this.#startup = this.#startup.subarray(packet.sizeBytes);
-          this.#client.write(refuseEncryption);
-          continue;
-        case 'cancelRequest':
-          this.#around.tap?.cancel(this.#startup.subarray(8, packet.sizeBytes), this.#around.nowUs());
-          this.#connect('cancel', packet.sizeBytes);
-          return;
-        case 'startup':
-          this.#connect(packet.replication || this.#around.tap === null ? 'passed' : 'captured', packet.sizeBytes);
-          return;
-        case 'opaque':
-          this.#around.onOpaque();
-          this.#connect('passed', 0);
-          return;
-        default:
-          packet satisfies never;
-          return;
+  #onOpening(opening: Opening | null): void {
+    if (this.#state !== 'opening' || opening === null) {
+      if (opening?.wish.kind === 'passthrough') opening.wish.server.destroy();
+      this.#close('plain');
+      return;
+    }
+    this.#clearTimer();
+    const { client, wish, sent } = opening;
+    this.#client = this.#around.legOf(client);
+    const admission = { client, sent, packetBytes: 0, answer: null };
+    switch (wish.kind) {
+      case 'startup': {
+        const kind = wish.replication ? 'replication' : this.#around.tap === null ? 'passed' : 'captured';
+        this.#connect({ ...admission, kind, packetBytes: wish.packetBytes }, 'asConfigured');
+        return;
       }
+      case 'cancel':
+        this.#connect({ ...admission, kind: 'cancel', packetBytes: wish.packetBytes }, 'asConfigured');
+        return;
+      case 'opaque':
+        this.#around.onEvent({ kind: 'opaque', why: wish.why });
+        // A client that speaks TLS to the server itself must find the server's own TLS there.
+        this.#connect({ ...admission, kind: 'opaque' }, wish.why === 'encrypted' ? 'plain' : 'asConfigured');
+        return;
+      case 'passthrough':
+        this.#around.onEvent({ kind: 'opaque', why: 'encrypted' });
+        this.#kind = 'opaque';
+        if (!this.#admit()) {
+          wish.server.destroy();
+          return;
+        }
+        this.#relay(
+          { ...admission, kind: 'opaque', answer: wish.answer },
+          this.#around.legOf({ socket: wish.server, tls: null }),
+          null,
+        );
+        return;
+      case 'refused':
+        this.#refuse(wish.refusal);
+        return;
+      case 'unreachable':
+        this.#refuse({ kind: 'sourceUnreachable', source: this.#around.source, code: wish.code });
+        return;
+      default:
+        wish satisfies never;
     }
   }
 
-  #connect(kind: Kind, packetBytes: number): void {
-    this.#kind = kind;
+  #connect(admission: Admission, encryption: SourceEncryption): void {
+    this.#kind = admission.kind;
+    if (!this.#admit()) return;
     this.#state = 'connecting';
-    this.#clearTimer();
-    this.#client.pause();
-    this.#around.connectSource((connection) => {
-      if (this.#state === 'closed') {
-        if ('leg' in connection) connection.leg.close();
-      } else if ('leg' in connection) this.#relay(connection.leg, packetBytes);
-      else this.#refuse(connection.failure);
+    let route: Route | null = null;
+    if (this.#kind === 'cancel') {
+      const key = admission.sent.subarray(8, admission.packetBytes);
+      this.#around.tap?.cancel(key, this.#around.nowUs());
+      route = this.#around.cancelRoutes.find(keyText(key, 0, key.length));
+    }
+    this.#around
+      .connectSource(encryption, route)
+      .then(
+        (source) => this.#onConnected(admission, source),
+        (error: unknown) => this.#onUnreachable(failureCode(error)),
+      )
+      .catch((error: unknown) => this.#onBug(error));
+  }
+
+  /** A cancel is no session, and must get through when there are too many. */
+  #admit(): boolean {
+    if (this.#kind === 'cancel') return true;
+    this.#admitted = this.#around.admit();
+    if (!this.#admitted) this.#refuse({ kind: 'tooManySessions' });
+    return this.#admitted;
+  }
+
+  #onConnected(admission: Admission, source: SourceSocket): void {
+    if (this.#state !== 'connecting') {
+      source.socket.destroy();
+      return;
+    }
+    const { kind, client } = admission;
+    const wants = kind === 'cancel' || kind === 'opaque' ? null : this.#around.greetingWants(client, source);
+    const greeting = wants === null ? null : this.#greet(wants, source.route);
+    this.#relay(admission, this.#around.legOf(source), greeting);
+  }
+
+  #onUnreachable(code: string): void {
+    if (this.#state === 'connecting') this.#refuse({ kind: 'sourceUnreachable', source: this.#around.source, code });
+  }
+
+  #greet(wants: GreetingWants, route: Route): Greeting {
+    return new Greeting(wants, {
+      onUnusableOffer: () => this.#around.onEvent({ kind: 'channelBindingUnusable' }),
+      onCancelKey: (key) => {
+        this.#cancelKey = key;
+        this.#around.cancelRoutes.add(key, route);
+      },
     });
   }
 
-  #relay(server: Leg, packetBytes: number): void {
+  #relay({ kind, sent, packetBytes, answer }: Admission, server: Leg, greeting: Greeting | null): void {
+    const client = this.#client as Leg;
     const { counts, nowUs, tap } = this.#around;
-    const sent = this.#startup;
-    this.#startup = noBytes;
     this.#state = 'relaying';
     this.#server = server;
-    if (this.#kind !== 'cancel') {
+    if (kind !== 'cancel') {
       counts.sessionsTotal += 1;
       counts.sessionsOpen += 1;
     }
     const startedUs = nowUs();
-    const drained = server.write(sent);
+    const drained = sent.length === 0 || server.write(sent);
     counts.bytes += sent.length;
-    if (this.#kind === 'captured' && tap !== null) {
+    if (kind === 'captured' && tap !== null) {
       this.#tapped = tap.open(sent.subarray(0, packetBytes), startedUs);
       for (let at = packetBytes; at < sent.length; at += readBufferBytes) {
         this.#tapped.client(sent.subarray(at, at + readBufferBytes), startedUs);
       }
     }
-    server.start(this.#serverEvents(server));
-    this.#client.start(this.#clientEvents(server));
-    if (!drained) this.#client.pause();
+    const events = this.#serverEvents(client, server);
+    server.start(greeting === null ? events : this.#greetingEvents(greeting, events, server));
+    client.start(this.#clientEvents(client, server));
+    if (answer !== null) events.onChunk(answer);
+    if (!drained) client.pause();
   }
 
-  #clientEvents(server: Leg): LegEvents {
+  #clientEvents(client: Leg, server: Leg): LegEvents {
     const { counts, nowUs } = this.#around;
-    const client = this.#client;
     const tapped = this.#tapped;
     return {
       onChunk: (chunk) => {
@@ -150,7 +229,7 @@ export class Session {
         if (!server.write(chunk)) client.pause();
         counts.bytes += chunk.length;
         if (tapped !== null) tapped.client(chunk, atUs);
-        else this.#lastReply = null;
+        else this.#saidIdle = false;
       },
       onEnd: () => {
         this.#clientEnded = true;
@@ -162,9 +241,8 @@ export class Session {
     };
   }
 
-  #serverEvents(server: Leg): LegEvents {
+  #serverEvents(client: Leg, server: Leg): LegEvents {
     const { counts, nowUs } = this.#around;
-    const client = this.#client;
     const tapped = this.#tapped;
     return {
       onChunk: (chunk) => {
@@ -172,7 +250,7 @@ export class Session {
         if (!client.write(chunk)) server.pause();
         counts.bytes += chunk.length;
         if (tapped !== null) tapped.server(chunk, atUs);
-        else this.#lastReply = chunk;
+        else this.#saidIdle = saysIdle(chunk);
       },
       onEnd: () => {
         this.#serverEnded = true;
@@ -186,10 +264,30 @@ export class Session {
     };
   }
 
+  /** Until the greeting is over; then `events` take the leg as if there had been none. */
+  #greetingEvents(greeting: Greeting, events: LegEvents, server: Leg): LegEvents {
+    return {
+      ...events,
+      onChunk: (chunk) => {
+        const passed = greeting.feed(chunk);
+        if (greeting.done) {
+          server.pause();
+          server.start(events);
+        }
+        if (passed.length > 0) events.onChunk(passed);
+      },
+      onEnd: () => {
+        const rest = greeting.rest();
+        if (rest.length > 0) events.onChunk(rest);
+        events.onEnd();
+      },
+    };
+  }
+
   /** A cancel goes on without its client: the server has not acted on it before it closes the connection. */
   #onClientFailed(): void {
     this.#clientEnded = true;
-    if (this.#kind === 'cancel') this.#client.close();
+    if (this.#kind === 'cancel') this.#client?.close();
     else this.#close('reset');
   }
 
@@ -197,14 +295,16 @@ export class Session {
     if (this.#clientEnded && this.#serverEnded) this.#close('plain');
   }
 
-  #refuse(code: string): void {
-    this.#around.onSourceUnreachable(code);
+  #refuse(refusal: Refusal): void {
+    const client = this.#client as Leg;
+    this.#around.onEvent({ kind: 'refused', refusal });
     this.#state = 'refused';
-    if (this.#kind !== 'cancel') this.#client.write(sourceAwayResponse(this.#around.source, code));
-    this.#client.end();
+    // What is encrypted, or another protocol, would not understand it; a cancel gets no answer at all.
+    if (this.#kind !== 'cancel' && this.#kind !== 'opaque') client.write(refusalResponse(refusal));
+    client.end();
     // Closing before the client has read would reset the connection and lose the answer.
     this.#timer = setTimeout(() => this.#close('plain'), this.#around.lingerMs);
-    this.#client.start({
+    client.start({
       onChunk: () => undefined,
       onEnd: () => this.#close('plain'),
       onFailed: () => this.#close('plain'),
@@ -212,15 +312,23 @@ export class Session {
     });
   }
 
+  #onBug(error: unknown): void {
+    this.#around.onEvent({ kind: 'sessionFailed', error });
+    this.#close('reset');
+  }
+
   #close(how: 'plain' | 'reset'): void {
     if (this.#state === 'closed') return;
     const counted = this.#state === 'relaying' && this.#kind !== 'cancel';
     this.#state = 'closed';
     this.#clearTimer();
-    if (how === 'reset') this.#client.reset();
+    if (this.#client === null) this.#socket.destroySoon();
+    else if (how === 'reset') this.#client.reset();
     else this.#client.close();
     if (how === 'reset') this.#server?.reset();
     else this.#server?.close();
+    if (this.#admitted) this.#around.left();
+    if (this.#cancelKey !== null) this.#around.cancelRoutes.delete(this.#cancelKey);
     if (counted) this.#around.counts.sessionsOpen -= 1;
     this.#tapped?.closed(this.#around.nowUs());
     this.#around.onClosed(this);
@@ -232,9 +340,16 @@ export class Session {
   }
 }
 
-/** ReadyForQuery with status I: 'Z', Int32 5, 'I'. */
-const readyIdle = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
-
-function saysIdle(reply: Uint8Array | null): boolean {
-  return reply !== null && readyIdle.equals(reply.subarray(-readyIdle.length));
+/** Whether a server's bytes end in ReadyForQuery with status I: 'Z', Int32 5, 'I'. */
+function saysIdle(reply: Uint8Array): boolean {
+  const at = reply.length - 6;
+  return (
+    at >= 0 &&
+    reply[at + 5] === 0x49 &&
+    reply[at] === 0x5a &&
+    reply[at + 4] === 5 &&
+    reply[at + 3] === 0 &&
+    reply[at + 2] === 0 &&
+    reply[at + 1] === 0
+  );
 }

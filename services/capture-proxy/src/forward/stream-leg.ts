@@ -1,58 +1,86 @@
-// A leg on an ordinary socket: the fallback for a Node whose inner handles are unknown, and the yardstick in the benchmark.
+// A leg on an ordinary stream: TLS, and plain sockets for a Node whose inner handles are unknown.
 import type { Socket } from 'node:net';
 import type { Leg, LegEvents } from './leg.ts';
 
 export class StreamLeg implements Leg {
   readonly peer: string;
-  readonly #socket: Socket;
+  readonly #stream: Socket;
+  /** The TCP connection beneath: the same, or what TLS is spoken over. */
+  readonly #tcp: Socket;
+  #events: LegEvents | null = null;
+  #ended = false;
+  #failure: string | null = null;
+  #closed = false;
 
-  constructor(socket: Socket, peer: string) {
+  constructor(stream: Socket, peer: string, tcp: Socket = stream) {
     this.peer = peer;
-    this.#socket = socket;
-    // An error before `start` shows again at the first read or write.
-    socket.on('error', ignore);
+    this.#stream = stream;
+    this.#tcp = tcp;
+    stream.on('end', () => {
+      this.#ended = true;
+      this.#events?.onEnd();
+    });
+    stream.on('drain', () => this.#events?.onDrained());
+    stream.on('error', (error: NodeJS.ErrnoException) => this.#onFailed(error.code ?? 'EUNKNOWN'));
+    stream.on('close', () => {
+      // Without an end or an error before it: the TCP connection beneath is gone.
+      if (!this.#ended) this.#onFailed('ECONNRESET');
+    });
+    if (tcp !== stream) tcp.on('error', ignore);
+    if (stream.destroyed) this.#failure = 'ECONNRESET';
   }
 
   start(events: LegEvents): void {
-    const socket = this.#socket;
-    this.#detach();
-    socket.on('data', (chunk: Buffer) => events.onChunk(chunk));
-    socket.on('end', () => events.onEnd());
-    socket.on('drain', () => events.onDrained());
-    socket.on('error', (error: NodeJS.ErrnoException) => events.onFailed(error.code ?? 'EUNKNOWN'));
-    socket.resume();
+    if (this.#closed) return;
+    const first = this.#events === null;
+    this.#events = events;
+    if (this.#failure !== null) {
+      const code = this.#failure;
+      setImmediate(() => this.#events?.onFailed(code));
+      return;
+    }
+    if (first) this.#stream.on('data', (chunk: Buffer) => this.#events?.onChunk(chunk));
+    this.#stream.resume();
   }
 
   pause(): void {
-    this.#socket.pause();
+    this.#stream.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#stream.resume();
   }
 
   write(chunk: Uint8Array): boolean {
-    return this.#socket.destroyed || this.#socket.write(chunk);
+    const stream = this.#stream;
+    if (stream.destroyed) return true;
+    // Encryption is done before write() returns, unless something waits already: then `chunk`, which may be the other leg's read
+    // buffer, must not be waited with.
+    return stream.write(stream.writableLength === 0 ? chunk : Buffer.from(chunk));
   }
 
   end(): void {
-    this.#socket.end();
+    this.#stream.end();
   }
 
   reset(): void {
-    this.#detach();
-    this.#socket.resetAndDestroy();
+    this.#closed = true;
+    this.#events = null;
+    this.#tcp.resetAndDestroy();
+    this.#stream.destroy();
   }
 
   close(): void {
-    this.#detach();
+    this.#closed = true;
+    this.#events = null;
     // Not destroy(): what the stream still buffers belongs to the peer.
-    this.#socket.destroySoon();
+    this.#stream.destroySoon();
   }
 
-  #detach(): void {
-    this.#socket.removeAllListeners();
-    this.#socket.on('error', ignore);
+  #onFailed(code: string): void {
+    if (this.#failure !== null) return;
+    this.#failure = code;
+    this.#events?.onFailed(code);
   }
 }
 

@@ -50,6 +50,12 @@ export const captureSnapshotSchema = z.object({
   pending: z.object({ transactions: count, bytes: count }),
   /** Per envelopes partition: offset after the last acknowledged record. Lets a successor find what was published later. */
   publishedUpTo: z.record(z.string(), z.string()),
+  /** Per envelopes partition: number of the last record that is acknowledged or refused for good (header `record`). */
+  settledRecords: z.record(z.string(), count).optional(),
+  /** Which worker process of the proxy. Default 0. */
+  worker: count.optional(),
+  /** Names the process beyond reuse of its pid; only its own host can tell whether it lives. */
+  process: z.string().optional(),
 });
 export type CaptureSnapshot = z.infer<typeof captureSnapshotSchema>;
 

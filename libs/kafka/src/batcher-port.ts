@@ -35,6 +35,8 @@ export interface Batcher {
   flush(): Promise<void>;
   /** Flushes for at most timeoutMs, then gives up on the rest. */
   close(timeoutMs: number): Promise<void>;
+  /** What was accepted and is neither acknowledged nor lost, in order per partition. Makes a list: not for every record. */
+  unsettled(): readonly OutgoingRecord[];
   stats(): {
     readonly bufferedBytes: number;
     readonly bufferedRecords: number;

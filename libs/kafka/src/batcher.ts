@@ -123,6 +123,10 @@ class RecordBatcher implements Batcher {
     this.#resolveFlushes();
   }
 
+  unsettled(): readonly OutgoingRecord[] {
+    return this.#all.flatMap((queue) => queue.unsettled());
+  }
+
   stats(): ReturnType<Batcher['stats']> {
     return {
       bufferedBytes: this.#bufferedBytes,

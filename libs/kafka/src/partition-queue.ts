@@ -108,6 +108,11 @@ export class PartitionQueue {
     this.state = { kind: 'idle' };
   }
 
+  /** Oldest first; they stay in the queue. */
+  unsettled(): readonly OutgoingRecord[] {
+    return this.#records.slice(this.#head);
+  }
+
   /** Empties the queue, oldest first. */
   giveUp(): readonly Settled[] {
     const rest = this.#records.slice(this.#head).map((record, at) => ({ record, everSent: at < this.#sentAhead }));

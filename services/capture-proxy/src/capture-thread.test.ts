@@ -21,6 +21,8 @@ it('starts a new worker when one dies, and announces the open sessions to it', {
       partitions: 1,
       limits: defaultCaptureLimits,
       publishBufferBytes: 1024 * 1024,
+      assemblyBytes: 8 * 1024 * 1024,
+      spool: null,
       kafka: { brokers: [], clientId: 'none' },
       logLevel: 'silent',
     },

@@ -114,6 +114,8 @@ function startCapture(
       partitions: config.partitions,
       limits: config.limits,
       publishBufferBytes: config.publishBufferBytes,
+      assemblyBytes: config.assemblyBytes,
+      spool: config.spool,
       kafka: config.kafka,
       logLevel: config.logLevel,
     },

@@ -1,5 +1,6 @@
 // The flags of the capture proxy and what they mean.
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { type CaptureLimits, defaultCaptureLimits } from '@mirrorstream/capture';
 import { checkName } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
@@ -31,6 +32,9 @@ export interface CaptureProxyConfig {
   readonly limits: CaptureLimits;
   readonly ringBytes: number;
   readonly publishBufferBytes: number;
+  readonly assemblyBytes: number;
+  /** Null: no spool. */
+  readonly spool: { readonly directory: string; readonly maxBytes: number } | null;
   readonly drainDeadlineMs: number;
   readonly forwarding: Forwarding | 'auto';
   readonly kafka: KafkaConnectionOptions;
@@ -92,7 +96,25 @@ export const flags: FlagTable = [
     name: 'publish-buffer-bytes',
     placeholder: 'BYTES',
     default: String(64 * 1024 * 1024),
-    description: 'what may wait for Kafka; beyond it, capture is dropped and counted',
+    description: 'what may wait for Kafka in memory; beyond it, capture is spooled, or dropped and counted',
+  },
+  {
+    name: 'assembly-bytes',
+    placeholder: 'BYTES',
+    default: String(256 * 1024 * 1024),
+    description: 'what all sessions together may hold of unfinished transactions; beyond it, the largest are given up',
+  },
+  {
+    name: 'spool-dir',
+    placeholder: 'PATH',
+    description:
+      'folder on disk that bridges an outage of Kafka; without it, what the publish buffer cannot hold is dropped',
+  },
+  {
+    name: 'spool-bytes',
+    placeholder: 'BYTES',
+    default: String(1024 ** 3),
+    description: 'what may lie in the spool, of each worker; beyond it, capture is dropped and counted',
   },
   {
     name: 'drain-deadline',
@@ -122,6 +144,9 @@ const schema = z.object({
   'answer-cap': integer(0, 256 * 1024),
   'ring-bytes': integer(minRingBytes, maxRingBytes),
   'publish-buffer-bytes': integer(1024 * 1024, 8 * 1024 ** 3),
+  'assembly-bytes': integer(8 * 1024 * 1024, 8 * 1024 ** 3),
+  'spool-dir': z.string().min(1).optional(),
+  'spool-bytes': integer(1024 * 1024, 1024 ** 4),
   'drain-deadline': seconds(),
   forwarding: z.enum(['auto', 'handles', 'streams']),
 });
@@ -142,6 +167,9 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
     limits: { ...defaultCaptureLimits, answers: flag.answers, answerCapBytes: flag['answer-cap'] },
     ringBytes: flag['ring-bytes'],
     publishBufferBytes: flag['publish-buffer-bytes'],
+    assemblyBytes: flag['assembly-bytes'],
+    spool:
+      flag['spool-dir'] === undefined ? null : { directory: resolve(flag['spool-dir']), maxBytes: flag['spool-bytes'] },
     drainDeadlineMs: flag['drain-deadline'],
     forwarding: flag.forwarding,
     kafka: capture

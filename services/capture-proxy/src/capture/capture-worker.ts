@@ -5,8 +5,11 @@ import { GapReason } from '@mirrorstream/envelope';
 import { type Batcher, createBatcher, type OutgoingRecord } from '@mirrorstream/kafka';
 import { wallUsAtMonoZero } from '../forward/mono-clock.ts';
 import { RingConsumer } from '../ring.ts';
+import { ownIdentity } from '../spool/process-identity.ts';
+import type { Spool } from '../spool/spool.ts';
 import { GatedProducer } from './gated-producer.ts';
 import { Ledger } from './ledger.ts';
+import { Outbox } from './outbox.ts';
 import { type CaptureRecord, Publisher } from './publisher.ts';
 import { SessionTable } from './session-table.ts';
 import { SharedCells } from './shared-cells.ts';
@@ -30,8 +33,6 @@ const recordBytes = 64 * 1024;
 const recordLingerUs = 20_000;
 const requestLingerMs = 1;
 const maxGapSessions = 1_000;
-/** After the publish buffer was full it is used again below this share. */
-const roomShare = 0.75;
 
 export interface CaptureWorkerOptions {
   readonly settings: WorkerSettings;
@@ -49,13 +50,17 @@ export class CaptureWorker {
   readonly #cells: SharedCells;
   readonly #sessions: SessionTable;
   readonly #publisher: Publisher;
-  readonly #batcher: Batcher;
+  readonly #outbox: Outbox;
+  readonly #identity = ownIdentity();
   readonly #sequencer = createSequencer();
   #pollMs = busyPollMs;
   #agesCheckedUs = 0;
   #heartbeatUs = 0;
   #stopping = false;
-  #fateUnknown = false;
+  /** Records are left whose fate is unknown, or that lie in the spool: a successor closes the books. */
+  #unfinished = false;
+  /** Bytes that earlier incarnations left in the spool's folder. */
+  otherSpoolBytes: () => number = () => 0;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: CaptureWorkerOptions) {
@@ -65,7 +70,15 @@ export class CaptureWorker {
     this.#nowUs = options.nowUs;
     this.#ring = new RingConsumer(settings.ringMemory);
     this.#cells = new SharedCells(settings.cellMemory);
-    this.#batcher = this.#openBatcher(options);
+    this.#outbox = new Outbox(
+      {
+        memoryBytes: settings.publishBufferBytes,
+        spoolBytes: settings.spool?.maxBytes ?? 0,
+        otherBytes: () => this.otherSpoolBytes(),
+        nowMs: () => performance.now(),
+      },
+      this.#openBatcher(options),
+    );
     this.#publisher = new Publisher(
       {
         topic: envelopesTopic(settings.source),
@@ -81,10 +94,7 @@ export class CaptureWorker {
         maxGapSessions,
         wallUsAtMonoZero: zeroUs,
       },
-      {
-        offer: (record) => this.#batcher.offer(record),
-        hasRoom: () => this.#batcher.stats().bufferedBytes < settings.publishBufferBytes * roomShare,
-      },
+      this.#outbox,
       this.ledger,
     );
     this.#sessions = new SessionTable({
@@ -103,6 +113,16 @@ export class CaptureWorker {
     this.#poll();
   }
 
+  useSpool(spool: Spool): void {
+    this.#outbox.useSpool(spool);
+  }
+
+  /** Records of the spool that cannot be read back. */
+  unreadable(lost: { readonly transactions: number; readonly sizeBytes: number }): void {
+    this.ledger.unreadable(lost, GapReason.SPOOL_FAILED);
+    this.#publisher.missing(lost.transactions, lost.sizeBytes, GapReason.SPOOL_FAILED);
+  }
+
   idleSessions(): (readonly [id: number, seen: number])[] {
     return this.#ring.backlogBytes() === 0 ? this.#sessions.idle() : [];
   }
@@ -116,7 +136,7 @@ export class CaptureWorker {
     this.#sessions.closeAll(nowUs);
     this.#publisher.heartbeat({ monoUs: nowUs, doneSeq: this.#sequencer.lastDoneSeq }, nowUs, true);
     this.#publisher.flushAll(nowUs);
-    await this.#batcher.close(deadlineMs);
+    for (const record of await this.#outbox.close(deadlineMs)) this.ledger.unreadable(record, GapReason.SHUTDOWN);
     // Gaps for what was refused meanwhile are not told any more: the counts are.
   }
 
@@ -126,9 +146,10 @@ export class CaptureWorker {
       source: this.#settings.source,
       captureNode: this.#settings.captureNode,
       incarnation: this.#settings.incarnation,
+      worker: this.#settings.worker,
+      process: this.#identity,
       atMs,
-      // Records of unknown fate are left to a successor, which reads the topic and knows.
-      final: final && !this.#fateUnknown,
+      final: final && !this.#unfinished,
       sessions: { total: cells.get('sessionsTotal'), open: cells.get('sessionsOpen') },
       bytes: cells.get('bytes'),
       openTransactions: this.#sessions.openTransactions(),
@@ -142,6 +163,7 @@ export class CaptureWorker {
     const taken = this.#pump();
     this.#pollMs = taken >= busyBytes ? busyPollMs : Math.min(idlePollMs, this.#pollMs * pollGrowth);
     const nowUs = this.#nowUs();
+    this.#outbox.tick();
     this.#publisher.tick(nowUs);
     if (nowUs - this.#agesCheckedUs >= ageCheckUs) {
       this.#agesCheckedUs = nowUs;
@@ -183,8 +205,10 @@ export class CaptureWorker {
       this.producer,
       { maxBufferedBytes: options.settings.publishBufferBytes, lingerMs: requestLingerMs },
       {
-        onAcknowledged: (record: OutgoingRecord, offset) =>
-          this.ledger.acknowledged(record as CaptureRecord, record.partition, offset),
+        onAcknowledged: (record: OutgoingRecord, offset) => {
+          this.ledger.acknowledged(record as CaptureRecord, record.partition, offset);
+          this.#outbox.settled(record as CaptureRecord);
+        },
         onLost: (record: OutgoingRecord, reason, everSent) => this.#onLost(record as CaptureRecord, reason, everSent),
         onAvailability: options.onAvailability,
       },
@@ -193,9 +217,10 @@ export class CaptureWorker {
 
   #onLost(record: CaptureRecord, reason: 'kafkaRefused' | 'closed', everSent: boolean): void {
     if (reason === 'kafkaRefused') {
-      this.ledger.lost(record, GapReason.RECORD_REFUSED);
+      this.ledger.lost(record, record.partition, GapReason.RECORD_REFUSED);
       this.#publisher.lost(record, GapReason.RECORD_REFUSED);
-    } else if (everSent) this.#fateUnknown = true;
-    else this.ledger.lost(record, GapReason.SHUTDOWN);
+      this.#outbox.settled(record);
+    } else if (everSent || this.#outbox.keeps(record)) this.#unfinished = true;
+    else this.ledger.unreadable(record, GapReason.SHUTDOWN);
   }
 }

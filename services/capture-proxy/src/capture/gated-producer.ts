@@ -1,4 +1,6 @@
 // A producer that can be handed out before Kafka is reachable: until it is opened, every attempt finds Kafka away.
+//
+// A partition that takes nothing (the topic is missing, or forbidden) is away, too: somebody can mend that while the records wait.
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { PartitionOutcome, PartitionRecords, Producer } from '@mirrorstream/kafka';
 
@@ -16,7 +18,7 @@ export class GatedProducer implements Pick<Producer, 'sendEach'> {
 
   async sendEach(parts: readonly PartitionRecords[]): Promise<readonly PartitionOutcome[]> {
     const producer = this.#producer ?? (await this.#openedInTime());
-    if (producer !== null) return await producer.sendEach(parts);
+    if (producer !== null) return (await producer.sendEach(parts)).map(patiently);
     const error = new MirrorstreamError('kafkaUnavailable', 'Kafka has not answered yet', {
       stage: 'capture-proxy',
       retryable: true,
@@ -34,3 +36,6 @@ export class GatedProducer implements Pick<Producer, 'sendEach'> {
     return producer;
   }
 }
+
+const patiently = (outcome: PartitionOutcome): PartitionOutcome =>
+  outcome.kind === 'refused' && outcome.scope === 'partition' ? { kind: 'unavailable', error: outcome.error } : outcome;

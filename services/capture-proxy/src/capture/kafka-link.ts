@@ -2,9 +2,10 @@
 // record can exist whose incarnation nobody has heard of. Until then records wait in the publish buffer.
 import { type CaptureSnapshot, envelopesTopic, MirrorstreamError } from '@mirrorstream/domain';
 import type { KafkaClient, KafkaLogger, PartitionOffsets, Producer } from '@mirrorstream/kafka';
-import { ensureSourceTopics, ensureStatusTopic, SnapshotPublisher, SnapshotReader } from '@mirrorstream/service-kit';
+import { ensureSourceTopics, ensureStatusTopic, SnapshotPublisher } from '@mirrorstream/service-kit';
 import type { CaptureWorker } from './capture-worker.ts';
-import { countPublished, finalSnapshot, unfinished } from './predecessors.ts';
+import type { SpoolAccess } from './spool-access.ts';
+import { Succession } from './succession.ts';
 import type { WorkerSettings } from './worker-protocol.ts';
 
 const retryMinMs = 100;
@@ -15,6 +16,7 @@ const closeMs = 1_000;
 export interface KafkaLinkOptions {
   readonly client: KafkaClient;
   readonly worker: CaptureWorker;
+  readonly spool: SpoolAccess;
   readonly settings: WorkerSettings;
   readonly logger: KafkaLogger;
 }
@@ -51,9 +53,9 @@ export class KafkaLink {
     const { logger, settings } = this.#options;
     for (let waitMs = retryMinMs; !this.#closing; waitMs = Math.min(retryMaxMs, waitMs * 2)) {
       try {
-        const ends = await this.#begin();
+        await this.#begin();
         logger.info({ topic: envelopesTopic(settings.source), incarnation: settings.incarnation }, 'publishing');
-        await this.#settlePredecessors(ends);
+        await this.#settlePredecessors();
         return;
       } catch (error) {
         const told = error instanceof MirrorstreamError ? { code: error.code, hint: error.hint } : {};
@@ -65,8 +67,7 @@ export class KafkaLink {
     }
   }
 
-  /** Returns where the partitions ended before this incarnation published anything. */
-  async #begin(): Promise<readonly PartitionOffsets[]> {
+  async #begin(): Promise<void> {
     const { client, worker, settings } = this.#options;
     const admin = await client.admin();
     try {
@@ -75,7 +76,6 @@ export class KafkaLink {
       const ends = await admin.offsets(envelopesTopic(settings.source));
       for (const { partition, high } of ends) worker.ledger.began(partition, high);
       if (this.#publisher === null) await this.#openGate(await client.producer());
-      return ends;
     } finally {
       await admin.close();
     }
@@ -100,25 +100,32 @@ export class KafkaLink {
     return [this.#last ?? this.#options.worker.snapshot(Date.now(), false), ...this.#corrected];
   }
 
-  async #settlePredecessors(ends: readonly PartitionOffsets[]): Promise<void> {
-    const { client, settings, logger } = this.#options;
-    const reader = await SnapshotReader.start({
+  async #settlePredecessors(): Promise<void> {
+    const { client, settings, logger, spool, worker } = this.#options;
+    const succession = new Succession({
       client,
+      settings,
       logger,
-      onCrash: (err) => logger.warn({ err }, 'status reader'),
+      spool,
+      producer: worker.producer,
+      offsets: () => this.#offsets(),
+      publish: async (corrected) => {
+        this.#corrected = corrected;
+        return (await this.#publisher?.publishNow()) ?? false;
+      },
+      stopped: () => this.#closing,
     });
-    await reader.caughtUp();
-    const lasts = unfinished(reader.all(), settings);
-    await reader.stop();
-    if (lasts.length === 0) return;
-    const counts = await countPublished(client, envelopesTopic(settings.source), ends, lasts);
-    this.#corrected = [...counts].map(([last, found]) => finalSnapshot(last, found, Date.now()));
-    while (!this.#closing && !(await this.#publisher?.publishNow()));
-    for (const { incarnation, transactions, dropped } of this.#corrected) {
-      const details = { incarnation, transactions, dropped: dropped.transactions };
-      logger.info(details, 'closed the books of an earlier incarnation');
-    }
+    await succession.run();
     this.#corrected = [];
+  }
+
+  async #offsets(): Promise<readonly PartitionOffsets[]> {
+    const admin = await this.#options.client.admin();
+    try {
+      return await admin.offsets(envelopesTopic(this.#options.settings.source));
+    } finally {
+      await admin.close();
+    }
   }
 }
 

@@ -19,6 +19,8 @@ const reasonNames: Readonly<Record<GapReason, GapReasonName>> = {
 
 /** Transactions and their exchanges in one record for Kafka. */
 export interface RecordCounts {
+  /** Increases within the incarnation and partition. */
+  readonly number: number;
   readonly transactions: number;
   readonly exchanges: number;
   readonly sizeBytes: number;
@@ -28,6 +30,9 @@ export interface SnapshotSurroundings {
   readonly source: string;
   readonly captureNode: string;
   readonly incarnation: string;
+  readonly worker: number;
+  /** See ProcessIdentity; null where it cannot be known. */
+  readonly process: string | null;
   readonly atMs: number;
   readonly final: boolean;
   readonly sessions: { readonly total: number; readonly open: number };
@@ -48,6 +53,7 @@ export class Ledger {
   #droppedBytes = 0;
   readonly #byReason = new Map<GapReasonName, number>();
   readonly #publishedUpTo = new Map<number, bigint>();
+  readonly #settledRecords = new Map<number, number>();
 
   /** Where the partition ended before this incarnation published anything. */
   began(partition: number, offset: bigint): void {
@@ -68,16 +74,23 @@ export class Ledger {
     this.#transactions += record.transactions;
     this.#exchanges += record.exchanges;
     this.#publishedUpTo.set(partition, offset + 1n);
+    this.#settledRecords.set(partition, record.number);
   }
 
-  /** A record that was encoded, but that the publish buffer had no room for. */
-  refusedByBuffer(record: RecordCounts): void {
+  /** A record that was encoded, but that there was no room for: neither in memory nor in the spool. */
+  refused(record: Pick<RecordCounts, 'transactions' | 'sizeBytes'>, reason: GapReason): void {
     this.#pendingTransactions -= record.transactions;
-    this.dropped(GapReason.PUBLISH_BUFFER_FULL, record.transactions, record.sizeBytes);
+    this.dropped(reason, record.transactions, record.sizeBytes);
   }
 
   /** A record that had been accepted and will not be published. */
-  lost(record: RecordCounts, reason: GapReason): void {
+  lost(record: Omit<RecordCounts, 'exchanges'>, partition: number, reason: GapReason): void {
+    this.#settledRecords.set(partition, record.number);
+    this.unreadable(record, reason);
+  }
+
+  /** As `lost`, of records that nobody can name any more. */
+  unreadable(record: Pick<RecordCounts, 'transactions' | 'sizeBytes'>, reason: GapReason): void {
     this.#pendingTransactions -= record.transactions;
     this.#pendingBytes -= record.sizeBytes;
     this.dropped(reason, record.transactions, record.sizeBytes);
@@ -93,6 +106,16 @@ export class Ledger {
 
   get pendingTransactions(): number {
     return this.#pendingTransactions;
+  }
+
+  /** Transactions acknowledged by Kafka. */
+  get transactions(): number {
+    return this.#transactions;
+  }
+
+  /** Transactions dropped for this reason. */
+  droppedFor(reason: GapReasonName): number {
+    return this.#byReason.get(reason) ?? 0;
   }
 
   snapshot(around: SnapshotSurroundings): CaptureSnapshot {
@@ -117,6 +140,9 @@ export class Ledger {
         bytes: this.#pendingBytes + around.backlogBytes,
       },
       publishedUpTo: Object.fromEntries([...this.#publishedUpTo].map(([partition, at]) => [partition, String(at)])),
+      settledRecords: Object.fromEntries(this.#settledRecords),
+      worker: around.worker,
+      ...(around.process === null ? {} : { process: around.process }),
     };
   }
 }

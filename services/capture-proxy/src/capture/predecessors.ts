@@ -1,4 +1,4 @@
-// Closes the books of earlier incarnations of this node that could not do it themselves: what the topic holds of them is what counts.
+// Earlier incarnations of this node that could not close their books: which they are, and what the topic holds of them.
 import type { CaptureSnapshot, Snapshot } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
 import type { IncomingBatch, IncomingRecord, KafkaClient, PartitionOffsets } from '@mirrorstream/kafka';
@@ -9,15 +9,19 @@ export interface Found {
   exchanges: number;
   /** Records that could not be read: their header still says how many transactions. */
   undecodable: number;
+  /** Partition → number of the last record that is there. */
+  readonly records: ReadonlyMap<number, number>;
 }
 
 export interface PredecessorSearch {
   readonly source: string;
   readonly captureNode: string;
   readonly incarnation: string;
+  readonly worker: number;
+  readonly workers: number;
 }
 
-/** Snapshots of this node's earlier incarnations that are not final. */
+/** Snapshots of this worker's earlier incarnations that are not final. The first worker looks after those that exist no more. */
 export function unfinished(snapshots: Iterable<Snapshot>, search: PredecessorSearch): CaptureSnapshot[] {
   const found: CaptureSnapshot[] = [];
   for (const snapshot of snapshots) {
@@ -25,6 +29,7 @@ export function unfinished(snapshots: Iterable<Snapshot>, search: PredecessorSea
       snapshot.kind === 'capture' &&
       snapshot.source === search.source &&
       snapshot.captureNode === search.captureNode &&
+      isHeir(search, snapshot.worker ?? 0) &&
       snapshot.incarnation !== search.incarnation &&
       !snapshot.final
     ) {
@@ -34,34 +39,17 @@ export function unfinished(snapshots: Iterable<Snapshot>, search: PredecessorSea
   return found;
 }
 
-/**
- * The last word on an incarnation that is gone. What it knew as acknowledged stays; what the topic shows beyond that was captured,
- * too; what it had seen and the topic does not show is lost with it (a lower bound: its last snapshot may be half a second old).
- */
-export function finalSnapshot(last: CaptureSnapshot, found: Found, atMs: number): CaptureSnapshot {
-  const lost = Math.max(0, last.pending.transactions - found.transactions);
-  const workerRestart = (last.dropped.byReason.workerRestart ?? 0) + lost;
-  return {
-    ...last,
-    atMs,
-    final: true,
-    sessions: { total: last.sessions.total, open: 0 },
-    transactions: last.transactions + found.transactions,
-    exchanges: last.exchanges + found.exchanges,
-    dropped: {
-      transactions: last.dropped.transactions + lost,
-      bytes: last.dropped.bytes,
-      byReason: lost === 0 ? last.dropped.byReason : { ...last.dropped.byReason, workerRestart },
-    },
-    pending: { transactions: 0, bytes: 0 },
-  };
+/** Whether this worker closes the books of that one: its own, and the first worker those of workers that are no longer started. */
+export function isHeir(own: Pick<PredecessorSearch, 'worker' | 'workers'>, worker: number): boolean {
+  return worker === own.worker || (own.worker === 0 && worker >= own.workers);
 }
 
-/** Counts one incarnation's transactions record by record; a transaction that was sent twice counts once. */
+/** Counts one incarnation's transactions record by record; what was sent twice counts once. */
 export class IncarnationCount implements Found {
   transactions = 0;
   exchanges = 0;
   undecodable = 0;
+  readonly records = new Map<number, number>();
   /** Session → highest session_seq counted: they come in order, repeated requests included. */
   readonly #counted = new Map<string, bigint>();
   readonly #last: CaptureSnapshot;
@@ -73,6 +61,7 @@ export class IncarnationCount implements Found {
   add(partition: number, record: IncomingRecord): void {
     const from = this.#last.publishedUpTo[String(partition)];
     if (from !== undefined && record.offset < BigInt(from)) return;
+    if (this.#isRepeated(partition, record)) return;
     const batch = decoded(record);
     if (batch === null) {
       this.undecodable += 1;
@@ -88,6 +77,15 @@ export class IncarnationCount implements Found {
       this.transactions += 1;
       this.#counted.set(sessionId, sessionSeq);
     }
+  }
+
+  #isRepeated(partition: number, { headers }: IncomingRecord): boolean {
+    const number = Number(headers['record'] ?? Number.NaN);
+    if (!Number.isFinite(number)) return false; // written before records had numbers
+    const seen = this.records.get(partition) ?? this.#last.settledRecords?.[String(partition)] ?? 0;
+    if (number <= seen) return true;
+    this.records.set(partition, number);
+    return false;
   }
 }
 

@@ -63,7 +63,7 @@ function fixture(recordBytes = 64 * 1024) {
     },
     {
       offer: (record) => {
-        if (!gate.open) return 'full';
+        if (!gate.open) return GapReason.PUBLISH_BUFFER_FULL;
         offered.push(record);
         return 'accepted';
       },
@@ -76,6 +76,8 @@ function fixture(recordBytes = 64 * 1024) {
       source: 't',
       captureNode: 'n',
       incarnation: 'i',
+      worker: 0,
+      process: null,
       atMs: 0,
       final: false,
       sessions: { total: 0, open: 0 },
@@ -119,8 +121,8 @@ describe('the publisher', () => {
     assert.deepEqual(
       offered.map(({ partition, headers }) => [partition, headers]),
       [
-        [0, { transactions: '1', schema: '1', incarnation: 'i' }],
-        [1, { transactions: '1', schema: '1', incarnation: 'i' }],
+        [0, { transactions: '1', schema: '1', incarnation: 'i', record: '1' }],
+        [1, { transactions: '1', schema: '1', incarnation: 'i', record: '1' }],
       ],
     );
     assert.deepEqual(lines(batchOf(offered[1])), ['b 1']);

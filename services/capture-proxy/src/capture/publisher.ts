@@ -5,10 +5,11 @@ import {
   type CaptureRecordDraft,
   type EnvelopeDraft,
   type GapDraft,
-  GapReason,
+  type GapReason,
 } from '@mirrorstream/envelope';
-import type { OutgoingRecord } from '@mirrorstream/kafka';
-import type { Ledger, RecordCounts } from './ledger.ts';
+import type { SpoolRecord } from '../spool/segment-format.ts';
+import type { Ledger } from './ledger.ts';
+import { type RecordEntry, recordEntries } from './record-entries.ts';
 import type { Watermark } from './watermark.ts';
 
 /** What the publisher needs of the session a draft belongs to. Identity is what counts. */
@@ -33,17 +34,9 @@ export interface PublisherOptions {
 }
 
 /** A record on its way, with what must be known should it be lost. */
-export interface CaptureRecord extends OutgoingRecord, RecordCounts {
-  readonly entries: readonly Entry[];
-}
-
-interface Entry {
-  readonly owner: DraftOwner;
-  /** Of a gap that was itself in a record; null for an envelope. */
-  readonly gap: GapReason | null;
-  readonly sessionSeq: number;
-  readonly transactions: number;
-  readonly sizeBytes: number;
+export interface CaptureRecord extends SpoolRecord {
+  /** Missing when it was read back from the spool: then its value says it. */
+  readonly entries?: readonly RecordEntry[];
 }
 
 interface PendingGap {
@@ -54,9 +47,10 @@ interface PendingGap {
   afterSeq: number;
 }
 
-/** The batcher's side of the publisher. `hasRoom` is asked only after a refusal. */
+/** Where records go. `hasRoom` is asked only after a refusal. */
 export interface Outlet {
-  offer(record: CaptureRecord): 'accepted' | 'full';
+  /** Or why it was not accepted. */
+  offer(record: CaptureRecord): 'accepted' | GapReason;
   hasRoom(): boolean;
 }
 
@@ -64,8 +58,9 @@ class PartitionBatch {
   readonly index: number;
   readonly encoder: BatchEncoder;
   readonly gaps = new Map<string, PendingGap>();
-  entries: Entry[] = [];
+  entries: RecordEntry[] = [];
   exchanges = 0;
+  records = 0;
 
   constructor(index: number, encoder: BatchEncoder) {
     this.index = index;
@@ -83,7 +78,8 @@ export class Publisher {
   readonly #withGaps = new Set<PartitionBatch>();
   /** When the first draft came that no flush has taken yet. */
   #oldestUs = 0;
-  #full = false;
+  /** The last offer was refused, for this reason; null: there is room as far as is known. */
+  #refusal: GapReason | null = null;
   #hadTraffic = false;
 
   constructor(options: PublisherOptions, outlet: Outlet, ledger: Ledger) {
@@ -105,15 +101,15 @@ export class Publisher {
 
   /** Sends what has waited long enough. Call it every few ms. */
   tick(monoUs: number): void {
-    if (this.#full && this.#outlet.hasRoom()) this.#full = false;
-    if (!this.#full) for (const batch of this.#withGaps) this.#tellGaps(batch, monoUs);
+    if (this.#refusal !== null && this.#outlet.hasRoom()) this.#refusal = null;
+    if (this.#refusal === null) for (const batch of this.#withGaps) this.#tellGaps(batch, monoUs);
     if (this.#filling.size === 0 || monoUs - this.#oldestUs < this.#options.lingerUs) return;
     for (const batch of this.#filling) this.#flush(batch, monoUs);
   }
 
   /** Sends everything now. */
   flushAll(monoUs: number): void {
-    this.#full = false;
+    this.#refusal = null;
     for (const batch of this.#withGaps) this.#tellGaps(batch, monoUs);
     for (const batch of this.#filling) this.#flush(batch, monoUs);
   }
@@ -126,7 +122,7 @@ export class Publisher {
   /** Tells every partition how far this worker has come, behind all that was added. Not while nothing is accepted. */
   heartbeat({ monoUs, doneSeq }: Watermark, nowUs: number, last = false): void {
     this.#hadTraffic = false;
-    if (this.#full) return;
+    if (this.#refusal !== null) return;
     const atUs = monoUs + this.#options.wallUsAtMonoZero;
     for (let partition = 0; partition < this.#options.partitions; partition++) {
       const batch = this.#batch(partition);
@@ -137,7 +133,29 @@ export class Publisher {
 
   /** A record that the batcher had accepted will not arrive: told as gaps, too. The ledger is the caller's. */
   lost(record: CaptureRecord, reason: GapReason): void {
-    this.#addGaps(this.#batch(record.partition), record.entries, reason);
+    const entries = record.entries ?? recordEntries(record.partition, record.value);
+    this.#addGaps(this.#batch(record.partition), entries, reason);
+  }
+
+  /** Something is missing, and nobody knows of which sessions. The ledger is the caller's. */
+  missing(transactions: number, sizeBytes: number, reason: GapReason): void {
+    const batch = this.#batch(0);
+    this.#gap(batch, null, 0, reason, transactions, sizeBytes);
+    this.#withGaps.add(batch);
+  }
+
+  /** Bytes of drafts that are not in a record yet. */
+  get gatheringBytes(): number {
+    let bytes = 0;
+    for (const batch of this.#filling) bytes += batch.encoder.sizeBytes;
+    return bytes;
+  }
+
+  /** Sessions with a gap that is not told yet. */
+  get untoldGaps(): number {
+    let gaps = 0;
+    for (const batch of this.#withGaps) gaps += batch.gaps.size;
+    return gaps;
   }
 
   #addEnvelope(batch: PartitionBatch, owner: DraftOwner, draft: EnvelopeDraft, sizeBytes: number): void {
@@ -161,34 +179,44 @@ export class Publisher {
   }
 
   #flush(batch: PartitionBatch, monoUs: number): void {
-    if (batch.gaps.size > 0 && !this.#full) this.#tellGaps(batch, monoUs);
+    if (batch.gaps.size > 0 && this.#refusal === null) this.#tellGaps(batch, monoUs);
     this.#filling.delete(batch);
+    const entries = batch.entries;
     const record = this.#take(batch);
-    if (!this.#full && this.#offer(record)) return;
-    this.#ledger.refusedByBuffer(record);
-    this.#addGaps(batch, record.entries, GapReason.PUBLISH_BUFFER_FULL);
+    if (this.#refusal === null) this.#offer(record);
+    if (this.#refusal === null) return;
+    this.#ledger.refused(record, this.#refusal);
+    this.#addGaps(batch, entries, this.#refusal);
   }
 
   #take(batch: PartitionBatch): CaptureRecord {
-    const record = this.#record(batch.index, batch.encoder, batch.entries, batch.exchanges);
+    const record = this.#record(batch, batch.encoder, batch.entries, batch.exchanges);
     batch.encoder.reset();
     batch.entries = [];
     batch.exchanges = 0;
     return record;
   }
 
-  #record(partition: number, encoder: BatchEncoder, entries: readonly Entry[], exchanges: number): CaptureRecord {
+  #record(
+    batch: PartitionBatch,
+    encoder: BatchEncoder,
+    entries: readonly RecordEntry[],
+    exchanges: number,
+  ): CaptureRecord {
     const value = encoder.take();
+    batch.records += 1;
     return {
       topic: this.#options.topic,
-      partition,
+      partition: batch.index,
       key: entries[0]?.owner.sessionId ?? null,
       value,
       headers: {
         transactions: String(encoder.transactions),
         schema: '1',
         incarnation: this.#options.origin.incarnation,
+        record: String(batch.records),
       },
+      number: batch.records,
       transactions: encoder.transactions,
       exchanges,
       sizeBytes: value.length,
@@ -197,29 +225,37 @@ export class Publisher {
   }
 
   #offer(record: CaptureRecord): boolean {
-    if (this.#outlet.offer(record) === 'accepted') {
-      this.#ledger.accepted(record);
-      return true;
-    }
-    this.#full = true;
-    return false;
+    const offered = this.#outlet.offer(record);
+    this.#refusal = offered === 'accepted' ? null : offered;
+    if (offered === 'accepted') this.#ledger.accepted(record);
+    return offered === 'accepted';
   }
 
-  #addGaps(batch: PartitionBatch, entries: readonly Entry[], reason: GapReason): void {
-    for (const entry of entries) {
-      const known = batch.gaps.has(entry.owner.sessionId) || batch.gaps.size < this.#options.maxGapSessions;
-      const owner = known ? entry.owner : null;
-      const key = owner?.sessionId ?? '';
-      let gap = batch.gaps.get(key);
-      if (gap === undefined) {
-        const afterSeq = owner === null ? 0 : entry.sessionSeq - 1;
-        gap = { owner, reason: entry.gap ?? reason, transactions: 0, sizeBytes: 0, afterSeq };
-        batch.gaps.set(key, gap);
-      }
-      gap.transactions += entry.transactions;
-      gap.sizeBytes += entry.sizeBytes;
-    }
+  #addGaps(batch: PartitionBatch, entries: readonly RecordEntry[], reason: GapReason): void {
+    for (const { owner, gap, sessionSeq, transactions, sizeBytes } of entries)
+      this.#gap(batch, owner, sessionSeq, gap ?? reason, transactions, sizeBytes);
     if (batch.gaps.size > 0) this.#withGaps.add(batch);
+  }
+
+  #gap(
+    batch: PartitionBatch,
+    wanted: DraftOwner | null,
+    sessionSeq: number,
+    reason: GapReason,
+    transactions: number,
+    sizeBytes: number,
+  ): void {
+    const known =
+      wanted !== null && (batch.gaps.has(wanted.sessionId) || batch.gaps.size < this.#options.maxGapSessions);
+    const owner = known ? wanted : null;
+    const key = owner?.sessionId ?? '';
+    let gap = batch.gaps.get(key);
+    if (gap === undefined) {
+      gap = { owner, reason, transactions: 0, sizeBytes: 0, afterSeq: owner === null ? 0 : sessionSeq - 1 };
+      batch.gaps.set(key, gap);
+    }
+    gap.transactions += transactions;
+    gap.sizeBytes += sizeBytes;
   }
 
   /** In a record of their own, so that they are counted in no other way than as gaps. */
@@ -227,7 +263,7 @@ export class Publisher {
     const encoder = new BatchEncoder({ ...this.#options.origin, partition: batch.index });
     const atUs = monoUs + this.#options.wallUsAtMonoZero;
     for (const gap of batch.gaps.values()) encoder.add(gapDraft(gap, atUs));
-    if (!this.#offer(this.#record(batch.index, encoder, [], 0))) return;
+    if (!this.#offer(this.#record(batch, encoder, [], 0))) return;
     batch.gaps.clear();
     this.#withGaps.delete(batch);
   }

@@ -5,6 +5,7 @@ import { createLogger } from '@mirrorstream/service-kit';
 import { createMonoClock } from '../forward/mono-clock.ts';
 import { CaptureWorker } from './capture-worker.ts';
 import { KafkaLink } from './kafka-link.ts';
+import { SpoolAccess } from './spool-access.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 const idleReportMs = 20;
@@ -25,7 +26,8 @@ const worker = new CaptureWorker({
       );
   },
 });
-const link = new KafkaLink({ client: connectKafka(settings.kafka, logger), worker, settings, logger });
+const spool = new SpoolAccess({ settings, worker, logger });
+const link = new KafkaLink({ client: connectKafka(settings.kafka, logger), worker, settings, spool, logger });
 
 const tell = (message: FromWorker): void => parentPort?.postMessage(message);
 
@@ -43,12 +45,14 @@ parentPort?.on('message', (message: ToWorker) => {
 });
 
 worker.start();
+spool.open();
 link.open();
 
 async function stop(deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs;
   // Some of the time is for the last snapshot.
   await worker.stop(deadlineMs * 0.8);
+  await spool.close();
   const complete = await link.close(Math.max(500, until - performance.now()));
   tell({ kind: 'stopped', complete });
   parentPort?.close();

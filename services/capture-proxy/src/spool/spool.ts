@@ -1,0 +1,387 @@
+// The spool of one incarnation: a queue in order, whose front lies in segment files and whose tail is still in memory.
+//
+//   read ◄─ [ segments, unread ] ◄─ [ being written ] ◄─ [ tail ] ◄─ append
+// Writing and reading are asynchronous; nothing here makes the caller wait. When the disk refuses, the tail stays in memory and is
+// written later; when all that was written is read, the reader takes from the tail directly. The limits are the caller's.
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Segment } from './segment.ts';
+import { encodeFrame, frameBytes, type SpoolRecord } from './segment-format.ts';
+
+export const snapshotFile = 'snapshot.json';
+
+export interface SpoolOptions {
+  /** Made when it is needed. */
+  readonly folder: string;
+  readonly segmentBytes: number;
+  /** While Kafka flows and nothing lies on disk, so much of the tail is not written: it is about to be read. */
+  readonly holdBytes: number;
+  /** Where the books stand, for a successor: kept beside the segments. */
+  readonly snapshot: () => unknown;
+}
+
+export interface SpoolEvents {
+  /** The disk refuses; told once until it is mended. */
+  readonly onFailing: (error: Error) => void;
+  readonly onMended: () => void;
+  /** Records that were written and cannot be read back. */
+  readonly onUnreadable: (lost: Segment['unread']) => void;
+}
+
+interface Entry {
+  readonly record: SpoolRecord;
+  /** Also in the hands of whoever sends it: written, but not read back. */
+  readonly copy: boolean;
+  readonly sizeBytes: number;
+  segment: Segment | null;
+  settled: boolean;
+}
+
+const syncEveryMs = 200;
+const snapshotEveryMs = 1_000;
+const retryMs = 1_000;
+const writeBytes = 1024 * 1024;
+
+export class Spool {
+  /** Kafka takes records: see holdBytes. */
+  flowing = false;
+  /** How often the disk refused. */
+  failures = 0;
+  readonly #options: SpoolOptions;
+  readonly #events: SpoolEvents;
+  #segments: Segment[] = [];
+  #active: Segment | null = null;
+  #nextIndex = 1;
+  #tail: Entry[] = [];
+  #writing: Entry[] = [];
+  #diskBytes = 0;
+  #tailBytes = 0;
+  /** Of the tail, without copies: what is in memory because of the spool. */
+  #memoryBytes = 0;
+  readonly #copies = new Map<SpoolRecord, Entry>();
+  readonly #readBack = new Map<SpoolRecord, Segment>();
+  #busy = false;
+  #sealWanted = false;
+  #closed = false;
+  #failing = false;
+  #syncTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #snapshotKeptMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SpoolOptions, events: SpoolEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** On disk, and on the way there. */
+  get sizeBytes(): number {
+    return this.#diskBytes + this.#tailBytes;
+  }
+
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  get failing(): boolean {
+    return this.#failing;
+  }
+
+  /** Everything appended has been read. What was read may not be settled yet. */
+  get isEmpty(): boolean {
+    return this.#tail.length === 0 && this.#writing.length === 0 && !this.#segments.some(({ hasUnread }) => hasUnread);
+  }
+
+  append(record: SpoolRecord): void {
+    this.#push(record, false);
+  }
+
+  /** Records from `read` that nobody could take: they are the next to be read. Those that lie on the disk stay there. */
+  putBack(records: readonly SpoolRecord[]): void {
+    const entries = records
+      .filter((record) => !this.#readBack.has(record))
+      .map((record): Entry => ({ record, copy: false, sizeBytes: frameBytes(record), segment: null, settled: false }));
+    for (const { sizeBytes } of entries) {
+      this.#tailBytes += sizeBytes;
+      this.#memoryBytes += sizeBytes;
+    }
+    this.#tail = [...entries, ...this.#tail];
+  }
+
+  /** Of a record that goes on being sent from memory; call these before anything is appended. */
+  appendCopy(record: SpoolRecord): void {
+    if (this.#copies.has(record) || this.#readBack.has(record)) return;
+    this.#push(record, true);
+  }
+
+  /** The next records, about `chunkBytes` of them; none: nothing to read now. One call at a time. */
+  async read(chunkBytes: number): Promise<readonly SpoolRecord[]> {
+    const segment = this.#segments.find(({ hasUnread }) => hasUnread);
+    if (segment !== undefined) return await this.#readSegment(segment, chunkBytes);
+    return this.#writing.length > 0 ? [] : this.#takeFromTail(chunkBytes);
+  }
+
+  /** A record from `read`, or one that was copied, is acknowledged or lost. */
+  settled(record: SpoolRecord): void {
+    const segment = this.#readBack.get(record);
+    if (segment !== undefined) {
+      this.#readBack.delete(record);
+      this.#release(segment);
+      return;
+    }
+    const copy = this.#copies.get(record);
+    if (copy === undefined) return;
+    this.#copies.delete(record);
+    copy.settled = true;
+    if (copy.segment !== null) this.#release(copy.segment);
+  }
+
+  /** Whether a successor will find this record on the disk. */
+  keeps(record: SpoolRecord): boolean {
+    return this.#readBack.has(record) || (this.#copies.get(record)?.segment ?? null) !== null;
+  }
+
+  /** Everything is read: the segment under way is ended, so that it can be deleted. */
+  rest(): void {
+    this.#sealWanted = true;
+    void this.#write();
+  }
+
+  /** Looks after what has waited; call it now and then. */
+  tick(nowMs: number): void {
+    if (this.#tail.length > 0) void this.#write();
+    const due = nowMs - this.#snapshotKeptMs >= snapshotEveryMs;
+    if (!due || this.#segments.length === 0 || this.#closed) return;
+    this.#snapshotKeptMs = nowMs;
+    void this.#keepSnapshot().catch(() => undefined); // tried again in a second; the segments tell the rest
+  }
+
+  /** Writes what is in memory, for at most deadlineMs, and ends. Returns what could not be written. */
+  async close(deadlineMs: number): Promise<readonly SpoolRecord[]> {
+    const untilMs = performance.now() + deadlineMs;
+    this.flowing = false;
+    while ((this.#tail.length > 0 || this.#busy) && !this.#failing && performance.now() < untilMs) {
+      void this.#write();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#syncTimer);
+    await this.#active?.sync().catch(() => undefined);
+    return [...this.#writing, ...this.#tail].filter(({ copy }) => !copy).map(({ record }) => record);
+  }
+
+  /** After `close`: the last state of the books, and no open files. Without anything left, the folder goes. */
+  async end(): Promise<void> {
+    if (this.#segments.length > 0) await this.#keepSnapshot().catch(() => undefined);
+    await Promise.all(this.#segments.map((segment) => segment.close()));
+    const unsettled = this.#segments.some((segment) => segment.hasUnread || segment.unsettled > 0);
+    if (!unsettled && this.#nextIndex > 1) await rm(this.#options.folder, { recursive: true, force: true });
+  }
+
+  #push(record: SpoolRecord, copy: boolean): void {
+    const entry: Entry = { record, copy, sizeBytes: frameBytes(record), segment: null, settled: false };
+    this.#tail.push(entry);
+    this.#tailBytes += entry.sizeBytes;
+    if (copy) this.#copies.set(record, entry);
+    else this.#memoryBytes += entry.sizeBytes;
+    void this.#write();
+  }
+
+  // Writing: one at a time
+
+  async #write(): Promise<void> {
+    if (this.#busy || this.#closed || this.#retryTimer !== undefined) return;
+    this.#busy = true;
+    try {
+      while (this.#tail.length > 0 && !this.#holds()) await this.#writeNext();
+      if (this.#sealWanted && this.#tail.length === 0) await this.#seal();
+    } catch (error) {
+      await this.#refused(error as Error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #holds(): boolean {
+    if (!this.flowing || this.#tailBytes > this.#options.holdBytes) return false;
+    return !this.#segments.some(({ hasUnread }) => hasUnread);
+  }
+
+  async #writeNext(): Promise<void> {
+    const { entries, sizeBytes } = this.#takeForWriting();
+    if (entries.length === 0) return;
+    this.#writing = entries;
+    const segment = await this.#segmentFor(sizeBytes);
+    await segment.append(
+      entries.flatMap(({ record }) => encodeFrame(record)),
+      sizeBytes,
+    );
+    this.#writing = [];
+    segment.validBytes += sizeBytes;
+    for (const entry of entries) this.#written(entry, segment);
+    this.#syncTimer ??= setTimeout(() => void this.#sync(), syncEveryMs);
+    if (!this.#failing) return;
+    this.#failing = false;
+    this.#events.onMended();
+  }
+
+  #takeForWriting(): { entries: Entry[]; sizeBytes: number } {
+    const entries: Entry[] = [];
+    const limitBytes = Math.min(writeBytes, this.#options.segmentBytes);
+    let sizeBytes = 0;
+    let taken = 0;
+    for (const entry of this.#tail) {
+      if (sizeBytes > 0 && sizeBytes + entry.sizeBytes > limitBytes) break;
+      taken += 1;
+      if (entry.settled) this.#leaveTail(entry);
+      else {
+        entries.push(entry);
+        sizeBytes += entry.sizeBytes;
+      }
+    }
+    this.#tail.splice(0, taken);
+    return { entries, sizeBytes };
+  }
+
+  #leaveTail(entry: Entry): void {
+    this.#tailBytes -= entry.sizeBytes;
+    if (!entry.copy) this.#memoryBytes -= entry.sizeBytes;
+  }
+
+  #written(entry: Entry, segment: Segment): void {
+    this.#leaveTail(entry);
+    this.#diskBytes += entry.sizeBytes;
+    if (entry.copy) {
+      // Copies come first: all before them is read.
+      segment.readAt += entry.sizeBytes;
+      if (entry.settled) return;
+      entry.segment = segment;
+    } else {
+      segment.unread.records += 1;
+      segment.unread.transactions += entry.record.transactions;
+      segment.unread.sizeBytes += entry.record.value.length;
+    }
+    segment.unsettled += 1;
+  }
+
+  async #segmentFor(sizeBytes: number): Promise<Segment> {
+    const { folder, segmentBytes } = this.#options;
+    if (this.#active !== null && this.#active.validBytes + sizeBytes > segmentBytes) await this.#seal();
+    if (this.#active !== null) return this.#active;
+    if (this.#nextIndex === 1) {
+      await mkdir(folder, { recursive: true });
+      await this.#keepSnapshot();
+    }
+    this.#active = await Segment.create(folder, this.#nextIndex);
+    this.#nextIndex += 1;
+    this.#segments.push(this.#active);
+    this.#diskBytes += this.#active.validBytes;
+    return this.#active;
+  }
+
+  async #seal(): Promise<void> {
+    const segment = this.#active;
+    this.#sealWanted = false;
+    this.#active = null;
+    if (segment === null) return;
+    await segment.seal();
+    this.#removeIfDone(segment);
+  }
+
+  /** What could not be written stays at the front of the tail. */
+  async #refused(error: Error): Promise<void> {
+    this.#tail = [...this.#writing, ...this.#tail];
+    this.#writing = [];
+    this.failures += 1;
+    await this.#seal().catch(() => undefined);
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      void this.#write();
+    }, retryMs);
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#events.onFailing(error);
+  }
+
+  async #sync(): Promise<void> {
+    this.#syncTimer = undefined;
+    try {
+      await this.#active?.sync();
+    } catch (error) {
+      if (!this.#busy && !this.#closed) await this.#refused(error as Error);
+    }
+  }
+
+  async #keepSnapshot(): Promise<void> {
+    this.#snapshotKeptMs = performance.now();
+    const path = join(this.#options.folder, snapshotFile);
+    const file = await open(`${path}.part`, 'w');
+    try {
+      await file.writeFile(JSON.stringify(this.#options.snapshot()));
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.part`, path);
+  }
+
+  // Reading
+
+  async #readSegment(segment: Segment, chunkBytes: number): Promise<readonly SpoolRecord[]> {
+    const { unread } = segment;
+    let records: readonly SpoolRecord[] = [];
+    let whole = false;
+    try {
+      const decoded = await segment.read(chunkBytes);
+      records = decoded.records;
+      whole = decoded.rest === 'more';
+    } catch {
+      segment.readAt = segment.validBytes;
+    }
+    for (const record of records) {
+      unread.records -= 1;
+      unread.transactions -= record.transactions;
+      unread.sizeBytes -= record.value.length;
+      this.#readBack.set(record, segment);
+    }
+    if (!whole && unread.records > 0) {
+      this.#events.onUnreadable({ ...unread });
+      segment.unsettled -= unread.records;
+      Object.assign(unread, { records: 0, transactions: 0, sizeBytes: 0 });
+    }
+    this.#removeIfDone(segment);
+    return records;
+  }
+
+  #takeFromTail(chunkBytes: number): readonly SpoolRecord[] {
+    const records: SpoolRecord[] = [];
+    let sizeBytes = 0;
+    let taken = 0;
+    for (const entry of this.#tail) {
+      if (sizeBytes >= chunkBytes) break;
+      taken += 1;
+      this.#leaveTail(entry);
+      if (entry.copy) this.#copies.delete(entry.record);
+      else {
+        records.push(entry.record);
+        sizeBytes += entry.sizeBytes;
+      }
+    }
+    this.#tail.splice(0, taken);
+    return records;
+  }
+
+  #release(segment: Segment): void {
+    segment.unsettled -= 1;
+    this.#removeIfDone(segment);
+  }
+
+  #removeIfDone(segment: Segment): void {
+    if (!segment.sealed || segment.hasUnread || segment.unsettled > 0 || this.#closed) return;
+    const at = this.#segments.indexOf(segment);
+    if (at < 0) return;
+    this.#segments.splice(at, 1);
+    this.#diskBytes -= segment.validBytes;
+    void segment.remove().catch(() => undefined); // a file that stays is found by the next start
+  }
+}

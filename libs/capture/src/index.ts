@@ -1,5 +1,11 @@
 // Capture core: chunks of a connection in, capture records out. A pure state machine.
-export { type AnswerPolicy, type CaptureLimits, checkCaptureLimits, defaultCaptureLimits } from './limits.ts';
+export {
+  type AnswerPolicy,
+  type AnswerRule,
+  type CaptureLimits,
+  checkCaptureLimits,
+  defaultCaptureLimits,
+} from './limits.ts';
 export { samplingDrawOf } from './sampling.ts';
 export { createSequencer, type Sequencer } from './sequencer.ts';
 export { type Completion, openSession, type SessionCapture, type SessionCaptureOptions } from './session.ts';

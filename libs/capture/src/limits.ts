@@ -4,6 +4,9 @@ import { MirrorstreamError } from '@mirrorstream/domain';
 /** What is stored of production's answers. Tags, counts and SQLSTATE always are. */
 export type AnswerPolicy = 'none' | 'digest' | 'full';
 
+/** What is kept of answers: of all that is limited here the part that may change while a session lasts. */
+export type AnswerRule = Pick<CaptureLimits, 'answers' | 'answerCapBytes'>;
+
 export interface CaptureLimits {
   readonly answers: AnswerPolicy;
   /** `full`: an exchange whose answer is larger keeps digests instead of bytes. */
@@ -18,6 +21,9 @@ export interface CaptureLimits {
   readonly maxFrameBytes: number;
   /** Statements of one exchange that get an observation of their own. */
   readonly maxObservations: number;
+  /** Settings remembered per session; with one more in force every envelope is marked `unknownSetting` until RESET ALL. */
+  readonly maxSettings: number;
+  readonly maxSettingBytes: number;
   /** Prepared statements remembered per session; using another marks the envelope `unknownStatement`. */
   readonly maxStatements: number;
   readonly maxStatementBytes: number;
@@ -31,6 +37,8 @@ export const defaultCaptureLimits: CaptureLimits = {
   sessionBufferBytes: 4 * 1024 * 1024,
   maxFrameBytes: 64 * 1024,
   maxObservations: 2048,
+  maxSettings: 64,
+  maxSettingBytes: 64 * 1024,
   maxStatements: 1000,
   maxStatementBytes: 1024 * 1024,
 };

@@ -1,6 +1,6 @@
 // One client connection as capture sees it: chunks of both directions in, capture records out. Never throws.
 import type { CaptureRecordDraft } from '@mirrorstream/envelope';
-import { DependencyReason, GapReason } from '@mirrorstream/envelope';
+import { GapReason } from '@mirrorstream/envelope';
 import {
   B,
   F,
@@ -11,7 +11,7 @@ import {
   readyForQueryStatus,
   STARTUP_PACKET,
 } from '@mirrorstream/pg-wire';
-import { type CaptureLimits, checkCaptureLimits } from './limits.ts';
+import { type AnswerRule, type CaptureLimits, checkCaptureLimits } from './limits.ts';
 import { LostPlace } from './lost-place.ts';
 import { Conversation } from './pg/conversation.ts';
 import type { SendTime } from './pg/request-intake.ts';
@@ -44,11 +44,15 @@ export interface SessionCapture {
   missed(direction: 'client' | 'server', bytes: number, monoUs: number, reason?: GapReason): void;
   /** A CancelRequest for this session went by. */
   cancelled(monoUs: number): void;
+  /** From the next exchange on. */
+  keepAnswers(rule: AnswerRule): void;
   /** Cuts parts by age and reports open gaps; call it a few times per partAgeUs. */
   tick(monoUs: number): void;
   /** The connection ended. Publishes what is open, then sessionEnd; later calls do nothing. */
   close(monoUs: number): void;
   readonly openTransactions: 0 | 1;
+  /** No transaction is open and nothing is unanswered; null: not known, as the place is lost. */
+  readonly idle: boolean | null;
   /** The oldest finished exchange that no emitted draft has brought yet; null when there is none. */
   readonly oldestHeld: Completion | null;
   readonly bufferedBytes: number;
@@ -76,6 +80,7 @@ class Session implements SessionCapture {
   readonly #client: FrameSplitter;
   readonly #server: FrameSplitter;
   readonly #lost = new LostPlace();
+  #limits: CaptureLimits;
   #phase: Phase = 'startUp';
   #conversation: Conversation | null = null;
   #started = false;
@@ -90,6 +95,7 @@ class Session implements SessionCapture {
 
   constructor(options: SessionCaptureOptions) {
     this.#options = options;
+    this.#limits = options.limits;
     const { maxFrameBytes } = options.limits;
     this.#client = new FrameSplitter({ phase: 'startup', maxFrameBytes });
     this.#server = new FrameSplitter({ maxFrameBytes });
@@ -151,6 +157,15 @@ class Session implements SessionCapture {
     if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
     this.#lose(reason, bytes, monoUs);
     this.#lost.quiet.lost();
+  }
+
+  get idle(): boolean | null {
+    return this.#phase === 'lost' ? null : this.openTransactions === 0;
+  }
+
+  keepAnswers({ answers, answerCapBytes }: AnswerRule): void {
+    this.#limits = { ...this.#limits, answers, answerCapBytes };
+    this.#conversation?.keepAnswers(this.#limits);
   }
 
   cancelled(monoUs: number): void {
@@ -268,9 +283,9 @@ class Session implements SessionCapture {
     if (outcome.kind === 'encryptionRequest') this.#bareAnswers += 1;
     else if (outcome.kind === 'uncaptured') this.#phase = 'uncaptured';
     else {
-      const { sessionId, samplingDraw, clock, limits, sequencer, emit } = this.#options;
+      const { sessionId, samplingDraw, clock, sequencer, emit } = this.#options;
       const origin = { sessionId, samplingDraw, wallUsAtMonoZero: clock.wallUsAtMonoZero, emit };
-      this.#conversation = new Conversation(origin, limits, outcome.identity, sequencer);
+      this.#conversation = new Conversation(origin, this.#limits, outcome.identity, sequencer);
       this.#phase = 'authenticating';
     }
   }
@@ -385,8 +400,7 @@ class Session implements SessionCapture {
     if (!this.#started) this.#startSession(monoUs);
     this.#reportGap(monoUs);
     const conversation = this.#conversation as Conversation;
-    conversation.dependsOn(DependencyReason.AFTER_GAP);
-    conversation.ready();
+    conversation.found();
   }
 
   #reportGap(monoUs: number): void {

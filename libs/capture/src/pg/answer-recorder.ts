@@ -4,10 +4,14 @@ import type { ObservationDraft } from '@mirrorstream/envelope';
 import { AnswerStorage, StatementEnd } from '@mirrorstream/envelope';
 import { B, frameEndAt, HEADER_BYTES, uint16At } from '@mirrorstream/pg-wire';
 import { ByteLog } from '../byte-log.ts';
-import type { CaptureLimits } from '../limits.ts';
+import type { AnswerRule, CaptureLimits } from '../limits.ts';
 
 /** An answer is never cut in two, so it must fit a part beside its observations. */
 const MOST_OF_PART = 0.4;
+
+const storageOf = { none: AnswerStorage.NONE, digest: AnswerStorage.DIGEST, full: AnswerStorage.FULL } as const;
+
+const MAX_KEPT_ROW_BYTES = 4 * 1024;
 
 export class AnswerRecorder {
   /** Answers of the transaction's finished exchanges, and of the one under way from `rawFrom` on. */
@@ -18,9 +22,12 @@ export class AnswerRecorder {
   /** Monotonic time of the first reply's first byte; 0: none yet. */
   firstReplyAtUs = 0;
   observations: ObservationDraft[] = [];
+  /** Keeps the last row of the statement under way in `row`, if it is short: set for statements whose result changes the session. */
+  keepRow = false;
+  row: Uint8Array | null = null;
   readonly #limits: CaptureLimits;
-  readonly #capBytes: number;
-  readonly #initialStorage: AnswerStorage;
+  #capBytes = 0;
+  #next: AnswerRule;
   #digester: AnswerDigester | null = null;
   #sentAtUs = 0;
   // The statement under way.
@@ -34,24 +41,29 @@ export class AnswerRecorder {
 
   constructor(limits: CaptureLimits) {
     this.#limits = limits;
-    this.#capBytes = Math.min(limits.answerCapBytes, limits.partBytes * MOST_OF_PART);
-    this.#initialStorage = { none: AnswerStorage.NONE, digest: AnswerStorage.DIGEST, full: AnswerStorage.FULL }[
-      limits.answers
-    ];
+    this.#next = limits;
     this.begin(0);
+  }
+
+  /** From the next exchange on. */
+  keep(rule: AnswerRule): void {
+    this.#next = rule;
   }
 
   /** A new exchange, sent at `sentAtUs`. The finished one's observations belong to whoever took them. */
   begin(sentAtUs: number): void {
     this.flush();
     this.rawFrom = this.log.end;
-    this.storage = this.#initialStorage;
+    this.#capBytes = Math.min(this.#next.answerCapBytes, this.#limits.partBytes * MOST_OF_PART);
+    this.storage = storageOf[this.#next.answers];
     this.sizeBytes = 0;
     this.firstReplyAtUs = 0;
     this.#sentAtUs = sentAtUs;
+    this.keepRow = false;
     if (this.observations.length > 0) this.observations = [];
     this.#resetStatement();
     if (this.storage === AnswerStorage.DIGEST) this.#openDigester();
+    else this.#digester = null;
   }
 
   /** Bytes of the answer that are kept so far. */
@@ -166,13 +178,13 @@ export class AnswerRecorder {
       to.columnsLo = from.columnsLo;
       to.columnCount = from.columnCount;
     }
-    if (this.#initialStorage !== AnswerStorage.DIGEST) this.#digester = null;
   }
 
   #resetStatement(): void {
     this.#rows = 0;
     this.#rowBytes = 0;
     this.#columnCount = 0;
+    this.row = null;
   }
 
   #countRow(bodyBytes: number): void {
@@ -185,6 +197,7 @@ export class AnswerRecorder {
       case B.DataRow:
       case B.CopyData:
         this.#countRow(end - start - HEADER_BYTES);
+        if (this.keepRow && end - start <= MAX_KEPT_ROW_BYTES) this.row = new Uint8Array(buffer.subarray(start, end));
         return;
       case B.RowDescription:
         if (end - start >= HEADER_BYTES + 2) this.#columnCount = uint16At(buffer, start + HEADER_BYTES);

@@ -15,10 +15,15 @@ export type TagKind =
   | 'set'
   | 'reset'
   | 'discardAll'
-  | 'discard'
+  | 'discardTemp'
+  | 'prepare'
   | 'deallocate'
   | 'declareCursor'
-  | 'listen';
+  | 'closeCursor'
+  | 'drop' // of a relation, which may be temporary
+  | 'listen'
+  | 'unlisten'
+  | 'block'; // DO: what it does, only its body says
 
 export interface Tag {
   readonly text: string;
@@ -26,35 +31,33 @@ export interface Tag {
 }
 
 const kinds: ReadonlyMap<string, TagKind> = new Map([
-  ...['FETCH', 'MOVE', 'SHOW', 'EXPLAIN', 'BEGIN', 'START TRANSACTION', 'PREPARE', 'PREPARE TRANSACTION'].map(
-    (tag) => [tag, 'read'] as const,
-  ),
-  ...[
-    'CLOSE CURSOR',
-    'CLOSE CURSOR ALL',
-    'UNLISTEN',
-    'NOTIFY',
-    'LOCK TABLE',
-    'SET CONSTRAINTS',
-    'CHECKPOINT',
-    'LOAD',
-  ].map((tag) => [tag, 'read'] as const),
+  ...['FETCH', 'MOVE', 'SHOW', 'EXPLAIN', 'BEGIN', 'START TRANSACTION'].map((tag) => [tag, 'read'] as const),
+  ...['NOTIFY', 'LOCK TABLE', 'SET CONSTRAINTS', 'CHECKPOINT', 'LOAD'].map((tag) => [tag, 'read'] as const),
   ['SELECT', 'select'],
   ['COPY', 'copy'],
   ['COMMIT', 'commit'],
+  ['PREPARE TRANSACTION', 'commit'],
   ['ROLLBACK', 'rollback'],
   ['SAVEPOINT', 'savepoint'],
   ['RELEASE', 'release'],
   ['SET', 'set'],
   ['RESET', 'reset'],
   ['DISCARD ALL', 'discardAll'],
-  ['DISCARD TEMP', 'discard'],
+  ['DISCARD TEMP', 'discardTemp'],
   ['DISCARD PLANS', 'read'],
   ['DISCARD SEQUENCES', 'read'],
+  ['PREPARE', 'prepare'],
   ['DEALLOCATE', 'deallocate'],
   ['DEALLOCATE ALL', 'deallocate'],
   ['DECLARE CURSOR', 'declareCursor'],
+  ['CLOSE CURSOR', 'closeCursor'],
+  ['CLOSE CURSOR ALL', 'closeCursor'],
+  ['DROP TABLE', 'drop'],
+  ['DROP VIEW', 'drop'],
+  ['DROP SEQUENCE', 'drop'],
   ['LISTEN', 'listen'],
+  ['UNLISTEN', 'unlisten'],
+  ['DO', 'block'],
 ]);
 
 /** Anything that is not known to be harmless counts as a write: DDL, CALL, DO, VACUUM, TRUNCATE … */

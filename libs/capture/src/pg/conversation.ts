@@ -4,13 +4,14 @@ import {
   B,
   errorField,
   errorSeverity,
+  F,
   isKnownType,
   parameterStatusName,
   parameterStatusValue,
   readyForQueryStatus,
   sqlState,
 } from '@mirrorstream/pg-wire';
-import type { CaptureLimits } from '../limits.ts';
+import type { AnswerRule, CaptureLimits } from '../limits.ts';
 import type { Sequencer } from '../sequencer.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
@@ -19,9 +20,10 @@ import { OpenExchange, type Status } from './open-exchange.ts';
 import { StatementTable } from './prepared.ts';
 import { hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
 import { RequestIntake, type SendTime } from './request-intake.ts';
+import { SessionState } from './session-state.ts';
 import { SettingsTracker } from './settings.ts';
 import type { SessionIdentity } from './startup.ts';
-import { dependencyBit, StatementEffects } from './statement-effects.ts';
+import { StatementEffects } from './statement-effects.ts';
 import { StatementUse } from './statement-use.ts';
 import { type EnvelopeOrigin, Transaction } from './transaction.ts';
 
@@ -37,7 +39,7 @@ const tags = new TagCache();
 
 export class Conversation {
   readonly intake = new RequestIntake();
-  readonly settings = new SettingsTracker();
+  readonly settings: SettingsTracker;
   readonly transaction: Transaction;
   /** Finished exchanges. */
   exchanges = 0;
@@ -55,6 +57,7 @@ export class Conversation {
   readonly #recorder: AnswerRecorder;
   readonly #matcher: ReplyMatcher;
   readonly #statements: StatementTable;
+  readonly #state: SessionState;
   readonly #effects: StatementEffects;
   readonly #use: StatementUse;
   readonly #exchange: OpenExchange;
@@ -64,10 +67,15 @@ export class Conversation {
     this.#recorder = new AnswerRecorder(limits);
     this.#matcher = new ReplyMatcher(this.intake.frames);
     this.#statements = new StatementTable(limits);
+    this.settings = new SettingsTracker(limits);
+    this.#state = new SessionState(this.settings);
     const logs = { requests: this.intake.log, answers: this.#recorder.log };
     this.transaction = new Transaction(origin, limits, identity, logs, this.#statements);
-    this.#effects = new StatementEffects(this.settings, this.#statements, this.transaction);
-    this.#use = new StatementUse(this.intake, this.#statements, this.transaction, this.#effects);
+    const { intake, transaction } = this;
+    const statements = this.#statements;
+    const effects = new StatementEffects(this.#state, statements, transaction);
+    this.#effects = effects;
+    this.#use = new StatementUse({ intake, statements, transaction, effects, recorder: this.#recorder });
     this.#exchange = new OpenExchange(this.intake, this.#recorder, this.transaction, sequencer);
   }
 
@@ -88,13 +96,18 @@ export class Conversation {
   }
 
   get bufferedBytes(): number {
-    return this.unpublishedBytes + this.#statements.sizeBytes;
+    return this.unpublishedBytes + this.#statements.sizeBytes + this.settings.sizeBytes;
   }
 
   /** The first ReadyForQuery: what the client sent meanwhile begins the first transaction. */
   ready(): void {
     this.#ready = true;
     this.#openTransaction();
+  }
+
+  /** From the next exchange on. */
+  keepAnswers(rule: AnswerRule): void {
+    this.#recorder.keep(rule);
   }
 
   clientFrame(type: number, buffer: Uint8Array, start: number, end: number, time: SendTime): void {
@@ -203,21 +216,22 @@ export class Conversation {
     this.transaction.abandon();
     this.#statements.transactionEnded();
     this.#statements.close('');
-    this.#effects.ended(false);
+    this.#state.journal.rollback();
     this.#exchange.reset(0);
     this.#status = 'I';
     this.#deferred = null;
     this.#strayTail = false;
   }
 
-  /** Every later envelope says so too. */
-  dependsOn(reason: DependencyReason): void {
-    this.#effects.sessionDependencies |= dependencyBit(reason);
-    this.transaction.dependencies |= dependencyBit(reason);
+  /** Capture has found its place again; what it missed may have changed anything. */
+  found(): void {
+    this.#state.gap();
+    this.#statements.gap();
+    this.ready();
   }
 
   #sent(type: number): void {
-    if (!isKnownType('frontend', type)) this.dependsOn(DependencyReason.UNKNOWN_MESSAGE);
+    if (!isKnownType('frontend', type)) this.#unknownMessage();
     if (this.#ready && !this.transaction.open && hasReply(type)) this.#openTransaction();
   }
 
@@ -243,7 +257,13 @@ export class Conversation {
   #openTransaction(): void {
     if (!this.#hasPending()) return;
     const { settings, transaction } = this;
-    transaction.begin(this.intake.frames.at(0).sentUs, settings.inForce, this.#effects.sessionDependencies);
+    transaction.begin(this.intake.frames.at(0).sentUs, settings.inForce, this.#state.dependencies);
+  }
+
+  /** Every later envelope says so too. */
+  #unknownMessage(): void {
+    this.#state.unknownMessage();
+    this.#effects.dependsOn(DependencyReason.UNKNOWN_MESSAGE);
   }
 
   /** Notices and parameter changes belong to the answer's bytes when there is an exchange to answer. */
@@ -255,7 +275,7 @@ export class Conversation {
         !this.#ready,
       );
     } else if (!isKnownType('backend', type)) {
-      this.dependsOn(DependencyReason.UNKNOWN_MESSAGE);
+      this.#unknownMessage();
     }
     if (!this.transaction.open || !(this.#exchange.answering || this.#hasPending())) return;
     this.#beginAnswer();
@@ -321,8 +341,8 @@ export class Conversation {
     switch (type) {
       case B.CommandComplete: {
         const tag: Tag = tags.read(buffer, start, end);
-        recorder.observe(StatementEnd.COMPLETE, tag.text, '', '', atUs);
         this.#use.completed(tag.kind, this.#matcher.matched as ClientFrame, this.#matcher.copiedIn);
+        recorder.observe(StatementEnd.COMPLETE, tag.text, '', '', atUs);
         return;
       }
       case B.EmptyQueryResponse:
@@ -341,7 +361,7 @@ export class Conversation {
     this.#effects.failed();
     const matched = this.#matcher.matched;
     this.#exchange.failedType = matched?.type ?? 0;
-    if (matched !== null && this.#matcher.mode === 'skipping') this.#use.failed(matched);
+    if (matched !== null && matched.type !== F.Sync) this.#use.failed(matched);
   }
 
   #finishExchange(status: Status, atUs: number): void {
@@ -361,7 +381,7 @@ export class Conversation {
   #endTransaction(statusBefore: Status): void {
     const outcome = outcomeOf(this.#effects.endMark, statusBefore);
     this.transaction.end(outcome);
-    this.#effects.ended(outcome === TransactionOutcome.COMMITTED);
+    this.#effects.ended();
     this.#statements.transactionEnded();
     this.#recorder.log.clear();
     const { log, frames } = this.intake;
@@ -417,8 +437,10 @@ function outcomeOf(endMark: StatementEffects['endMark'], statusBefore: Status): 
       return TransactionOutcome.FAILED;
     case 'rollback':
       return statusBefore === 'E' ? TransactionOutcome.FAILED : TransactionOutcome.ROLLED_BACK;
-    case 'commit':
     case 'none':
+      // A failed block was rolled back, and more was done since.
+      return statusBefore === 'E' ? TransactionOutcome.FAILED : TransactionOutcome.COMMITTED;
+    case 'commit':
       return TransactionOutcome.COMMITTED;
     default:
       return endMark satisfies never;

@@ -1,15 +1,33 @@
 // The prepared statements and portals of a session: what a Bind or Execute refers to.
-import { frameEndAt, parseQueryText, parseStatementName } from '@mirrorstream/pg-wire';
 
-/** A statement whose Parse completed. `frame`: the whole Parse message, owned; null when it was too large to keep. */
+import { frameEndAt, parseQueryText, parseStatementName } from '@mirrorstream/pg-wire';
+import { firstTokens } from './sql-tokens.ts';
+
+/**
+ * A statement whose Parse, or whose SQL command PREPARE, completed. `frame`: the whole Parse message, owned. `sql`: the command. Both
+ * null: it was too large to keep.
+ */
 export interface PreparedEntry {
   readonly name: string;
   frame: Uint8Array | null;
+  sql: string | null;
   /** QueryMark bits of its text. */
   readonly marks: number;
   /** Number of the transaction it was prepared in, and of the last that used it. */
   readonly bornIn: number;
   usedIn: number;
+  /** It was there before a gap: it may be another by now. */
+  suspect: boolean;
+}
+
+/** A portal: its statement, and for those whose parameters matter later the Bind that made it. */
+export interface Portal {
+  readonly entry: PreparedEntry | null;
+  readonly bind: Uint8Array | null;
+}
+
+export function costOfEntry(entry: PreparedEntry): number {
+  return (entry.frame?.length ?? 0) + (entry.sql?.length ?? 0) * 3;
 }
 
 /** A portal costs an entry only; a transaction with more open at once loses track of the rest. */
@@ -25,9 +43,9 @@ export class StatementTable {
   sizeBytes = 0;
   readonly #limits: StatementLimits;
   readonly #named = new Map<string, PreparedEntry>();
-  readonly #portals = new Map<string, PreparedEntry | null>();
+  readonly #portals = new Map<string, Portal>();
   #unnamed: PreparedEntry | null = null;
-  #unnamedPortal: PreparedEntry | null = null;
+  #unnamedPortal: Portal | null = null;
 
   constructor(limits: StatementLimits) {
     this.#limits = limits;
@@ -38,19 +56,41 @@ export class StatementTable {
     if (bytes === null) return;
     const whole = frameEndAt(bytes, 0, bytes.length) === bytes.length;
     const name = parseStatementName(bytes, 0, bytes.length);
-    const entry = { name, frame: null as Uint8Array | null, marks, bornIn: transaction, usedIn: 0 };
+    const entry = entryOf(name, marks, transaction);
     if (name === '') {
       if (whole && bytes.length <= MAX_UNNAMED_BYTES) entry.frame = copyOf(bytes);
       this.#unnamed = entry;
       return;
     }
-    this.close(name);
+    this.#add(entry, () => {
+      if (whole && this.#hasRoomFor(bytes.length)) entry.frame = copyOf(bytes);
+    });
+  }
+
+  /** The SQL command PREPARE; null when its text is not at hand. */
+  prepared(name: string, sql: string, marks: number, transaction: number): void {
+    const entry = entryOf(name, marks, transaction);
+    this.#add(entry, () => {
+      if (this.#hasRoomFor(sql.length * 3)) entry.sql = sql;
+    });
+  }
+
+  #add(entry: PreparedEntry, fill: () => void): void {
+    this.close(entry.name);
     if (this.#named.size >= this.#limits.maxStatements) return;
-    if (whole && this.sizeBytes + bytes.length <= this.#limits.maxStatementBytes) {
-      entry.frame = copyOf(bytes);
-      this.sizeBytes += bytes.length;
-    }
-    this.#named.set(name, entry);
+    fill();
+    this.sizeBytes += costOfEntry(entry);
+    this.#named.set(entry.name, entry);
+  }
+
+  #hasRoomFor(sizeBytes: number): boolean {
+    return this.sizeBytes + sizeBytes <= this.#limits.maxStatementBytes;
+  }
+
+  /** Capture missed what went by: what is known may no longer be there, or be another. */
+  gap(): void {
+    this.close('');
+    for (const entry of this.#named.values()) entry.suspect = true;
   }
 
   statement(name: string): PreparedEntry | null {
@@ -69,7 +109,7 @@ export class StatementTable {
     }
     const entry = this.#named.get(name);
     if (entry === undefined) return;
-    this.sizeBytes -= entry.frame?.length ?? 0;
+    this.sizeBytes -= costOfEntry(entry);
     this.#named.delete(name);
   }
 
@@ -79,12 +119,12 @@ export class StatementTable {
     this.sizeBytes = 0;
   }
 
-  bind(portal: string, entry: PreparedEntry | null): void {
-    if (portal === '') this.#unnamedPortal = entry;
-    else if (this.#portals.size < MAX_PORTALS) this.#portals.set(portal, entry);
+  bind(name: string, portal: Portal): void {
+    if (name === '') this.#unnamedPortal = portal;
+    else if (this.#portals.size < MAX_PORTALS) this.#portals.set(name, portal);
   }
 
-  portal(name: string): PreparedEntry | null {
+  portal(name: string): Portal | null {
     return name === '' ? this.#unnamedPortal : (this.#portals.get(name) ?? null);
   }
 
@@ -100,9 +140,26 @@ export class StatementTable {
   }
 }
 
+function entryOf(name: string, marks: number, transaction: number): PreparedEntry {
+  return { name, frame: null, sql: null, marks, bornIn: transaction, usedIn: 0, suspect: false };
+}
+
+/** The text that is executed: of a PREPARE, what follows AS. */
 export function textOfEntry(entry: PreparedEntry | null): string | null {
-  const frame = entry?.frame ?? null;
-  return frame === null ? null : parseQueryText(frame, 0, frame.length);
+  if (entry === null) return null;
+  if (entry.frame !== null) return parseQueryText(entry.frame, 0, entry.frame.length);
+  return entry.sql === null ? null : (preparedText(entry.sql)?.text ?? null);
+}
+
+const MAX_PREPARE_TOKENS = 400;
+
+/** PREPARE name [(type, …)] AS statement. */
+export function preparedText(sql: string): { readonly name: string; readonly text: string } | null {
+  const tokens = firstTokens(sql, MAX_PREPARE_TOKENS);
+  const name = tokens[1];
+  if (tokens[0]?.value !== 'prepare' || name === undefined) return null;
+  const as = tokens.find((token, index) => index > 1 && token.kind === 'word' && token.value === 'as');
+  return as === undefined ? null : { name: name.value, text: sql.slice(as.end).trim() };
 }
 
 /** Bytes of our own: the given ones may be a Buffer of a log that goes on, and a Buffer's `slice` is a view. */

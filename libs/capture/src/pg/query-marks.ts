@@ -4,19 +4,30 @@
 export const QueryMark = {
   /** pg_advisory_lock and its like, but for the transaction-level ones. */
   advisoryLock: 1,
-  /** `password`: the text may hold a secret. */
+  /** `password`, `subscription` or `dblink`: the text may hold a secret. */
   password: 2,
   /** TEMP or TEMPORARY. */
   temporary: 4,
-  /** The first word is EXECUTE. */
+  /** EXECUTE. */
   executes: 8,
   /** The first word is CREATE. */
   creates: 16,
+  /** set_config. */
+  setConfig: 32,
+  /** currval or lastval. */
+  sequenceValue: 64,
+  /** Set by redaction: it holds a secret, or takes one as a parameter. Its answer may repeat it. */
+  secret: 128,
 } as const;
+
+/** The bits above, in a frame's marks. */
+export const MARK_BITS = 0xff;
+/** Marks of statements whose calls change the session, so that their parameters and result are looked at. */
+export const SESSION_CALL_MARKS = QueryMark.advisoryLock | QueryMark.setConfig;
 
 // Letters that begin the look: rare enough in SQL, at a fixed place in each word. 0: nothing.
 const SEEK = new Uint8Array(256);
-for (const letter of 'vwm') {
+for (const letter of 'vwmxfb') {
   SEEK[letter.charCodeAt(0)] = 1;
   SEEK[letter.toUpperCase().charCodeAt(0)] = 1;
 }
@@ -24,35 +35,47 @@ for (const letter of 'vwm') {
 const word = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 const ADVISORY = word('advisory');
 const ADVISORY_XACT = word('advisory_xact');
+const CURRVAL = word('currval');
+const LASTVAL = word('lastval');
 const PASSWORD = word('password');
+const SUBSCRIPTION = word('subscription');
+const DBLINK = word('dblink');
 const TEMP = word('temp');
 const EXECUTE = word('execute');
+const SET_CONFIG = word('set_config');
 const CREATE = word('create');
-const V = 0x76;
-const W = 0x77;
 
 export function marksOf(buffer: Uint8Array, start: number, end: number): number {
-  let marks = firstWordMark(buffer, skipSpace(buffer, start, end), end);
+  let marks = startsWith(buffer, skipSpace(buffer, start, end), end, CREATE) ? QueryMark.creates : 0;
   for (let at = start; at < end; at++) {
     const byte = buffer[at] as number;
-    if (SEEK[byte] === 0) continue;
-    const letter = byte | 0x20;
-    if (letter === V) {
-      if (startsWith(buffer, at - 2, end, ADVISORY) && !startsWith(buffer, at - 2, end, ADVISORY_XACT)) {
-        marks |= QueryMark.advisoryLock;
-      }
-    } else if (letter === W) {
-      if (startsWith(buffer, at - 4, end, PASSWORD)) marks |= QueryMark.password;
-    } else if (startsWith(buffer, at - 2, end, TEMP)) {
-      marks |= QueryMark.temporary;
-    }
+    if (SEEK[byte] !== 0) marks |= markAt(buffer, at, end, byte | 0x20);
   }
   return marks;
 }
 
-function firstWordMark(buffer: Uint8Array, at: number, end: number): number {
-  if (startsWith(buffer, at, end, EXECUTE)) return QueryMark.executes;
-  return startsWith(buffer, at, end, CREATE) ? QueryMark.creates : 0;
+/** The mark of the word that has this letter, in lower case, at `at`. */
+function markAt(buffer: Uint8Array, at: number, end: number, letter: number): number {
+  switch (letter) {
+    case 0x76: // v
+      if (startsWith(buffer, at - 2, end, ADVISORY))
+        return startsWith(buffer, at - 2, end, ADVISORY_XACT) ? 0 : QueryMark.advisoryLock;
+      return startsWith(buffer, at - 4, end, CURRVAL) || startsWith(buffer, at - 4, end, LASTVAL)
+        ? QueryMark.sequenceValue
+        : 0;
+    case 0x77: // w
+      return startsWith(buffer, at - 4, end, PASSWORD) ? QueryMark.password : 0;
+    case 0x62: // b
+      return startsWith(buffer, at - 2, end, SUBSCRIPTION) || startsWith(buffer, at - 1, end, DBLINK)
+        ? QueryMark.password
+        : 0;
+    case 0x78: // x
+      return startsWith(buffer, at - 1, end, EXECUTE) ? QueryMark.executes : 0;
+    case 0x66: // f
+      return startsWith(buffer, at - 7, end, SET_CONFIG) ? QueryMark.setConfig : 0;
+    default: // m
+      return startsWith(buffer, at - 2, end, TEMP) ? QueryMark.temporary : 0;
+  }
 }
 
 /** Case-insensitive for the letters of ASCII; `expected` is lower case. */

@@ -1,6 +1,8 @@
 // SET and RESET in every spelling, savepoints, and what the server reports.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DependencyReason } from '@mirrorstream/envelope';
+import { dependencyBit, Facet, SessionState } from './session-state.ts';
 import { SettingsTracker, savepointNameOf, settingChangeOf } from './settings.ts';
 
 test('every spelling of SET names the setting it changes', () => {
@@ -59,78 +61,135 @@ test('savepoint names are read from all three statements that have one', () => {
   assert.equal(savepointNameOf('ROLLBACK AND CHAIN'), '');
 });
 
-const set = (tracker: SettingsTracker, sql: string): void => {
-  const change = settingChangeOf(sql);
-  assert.ok(change);
-  tracker.change(change);
-};
-const sqls = (tracker: SettingsTracker): string[] => tracker.inForce.map((it) => it.sql);
+const limits = { maxSettings: 64, maxSettingBytes: 64 * 1024 };
+
+/** A session's settings with their journal. */
+function session(of = limits) {
+  const settings = new SettingsTracker(of);
+  const state = new SessionState(settings);
+  const set = (sql: string): void => {
+    const change = settingChangeOf(sql);
+    assert.ok(change);
+    state.journal.change(change);
+  };
+  return { settings, state, journal: state.journal, set, sqls: () => settings.inForce.map((it) => it.sql) };
+}
 
 test('the array of settings is the same object until something changes', () => {
-  const tracker = new SettingsTracker();
-  const before = tracker.inForce;
-  set(tracker, 'SET a = 1');
-  assert.equal(tracker.inForce, before);
-  tracker.commit();
-  const after = tracker.inForce;
+  const { settings, journal, set } = session();
+  const before = settings.inForce;
+  set('SET a = 1');
+  assert.equal(settings.inForce, before);
+  journal.commit();
+  const after = settings.inForce;
   assert.notEqual(after, before);
-  tracker.commit();
-  tracker.rollback();
-  assert.equal(tracker.inForce, after);
+  journal.commit();
+  journal.rollback();
+  assert.equal(settings.inForce, after);
 });
 
 test('RESET ALL keeps the role; a new session authorization drops it', () => {
-  const tracker = new SettingsTracker();
-  set(tracker, 'SET ROLE r');
-  set(tracker, 'SET a = 1');
-  set(tracker, 'RESET ALL');
-  tracker.commit();
-  assert.deepEqual(sqls(tracker), ['SET ROLE r']);
-  set(tracker, 'SET SESSION AUTHORIZATION s');
-  tracker.commit();
-  assert.deepEqual(sqls(tracker), ['SET SESSION AUTHORIZATION s']);
+  const { journal, set, sqls } = session();
+  set('SET ROLE r');
+  set('SET a = 1');
+  set('RESET ALL');
+  journal.commit();
+  assert.deepEqual(sqls(), ['SET ROLE r']);
+  set('SET SESSION AUTHORIZATION s');
+  journal.commit();
+  assert.deepEqual(sqls(), ['SET SESSION AUTHORIZATION s']);
 });
 
 test('nested savepoints undo to the right place, and a released one undoes nothing', () => {
-  const tracker = new SettingsTracker();
-  tracker.savepoint('a');
-  set(tracker, 'SET x = 1');
-  tracker.savepoint('b');
-  set(tracker, 'SET y = 2');
-  tracker.release('b');
-  set(tracker, 'SET z = 3');
-  tracker.savepoint('a');
-  set(tracker, 'SET z = 4');
-  tracker.rollbackTo('a');
-  tracker.commit();
-  assert.deepEqual(sqls(tracker), ['SET x = 1', 'SET y = 2', 'SET z = 3']);
+  const { journal, set, sqls } = session();
+  journal.savepoint('a');
+  set('SET x = 1');
+  journal.savepoint('b');
+  set('SET y = 2');
+  journal.release('b');
+  set('SET z = 3');
+  journal.savepoint('a');
+  set('SET z = 4');
+  journal.rollbackTo('a');
+  journal.commit();
+  assert.deepEqual(sqls(), ['SET x = 1', 'SET y = 2', 'SET z = 3']);
 });
 
 test('a reported value replaces an older SET, gives way to a newer one, and vanishes when it is the initial value again', () => {
-  const tracker = new SettingsTracker();
-  tracker.report('DateStyle', 'ISO, MDY', true);
-  tracker.report('search_path', '"$user", public', true);
-  set(tracker, 'SET datestyle TO sql');
-  tracker.report('DateStyle', 'SQL, MDY', false);
-  tracker.commit();
-  assert.deepEqual(sqls(tracker), ['SET datestyle TO sql']);
-  tracker.report('DateStyle', 'German, DMY', false);
-  assert.deepEqual(sqls(tracker), ["SET DateStyle TO 'German, DMY'"]);
-  tracker.report('search_path', 'app, "Odd"', false);
-  assert.deepEqual(sqls(tracker), ["SET DateStyle TO 'German, DMY'", 'SET search_path TO app, "Odd"']);
-  tracker.report('search_path', '"$user", public', false);
-  tracker.report('server_version', '99', false);
-  assert.deepEqual(sqls(tracker), ["SET DateStyle TO 'German, DMY'"]);
+  const { settings, journal, set, sqls } = session();
+  settings.report('DateStyle', 'ISO, MDY', true);
+  settings.report('search_path', '"$user", public', true);
+  set('SET datestyle TO sql');
+  settings.report('DateStyle', 'SQL, MDY', false);
+  journal.commit();
+  assert.deepEqual(sqls(), ['SET datestyle TO sql']);
+  settings.report('DateStyle', 'German, DMY', false);
+  assert.deepEqual(sqls(), ["SET DateStyle TO 'German, DMY'"]);
+  settings.report('search_path', 'app, "Odd"', false);
+  assert.deepEqual(sqls(), ["SET DateStyle TO 'German, DMY'", 'SET search_path TO app, "Odd"']);
+  settings.report('search_path', '"$user", public', false);
+  settings.report('server_version', '99', false);
+  assert.deepEqual(sqls(), ["SET DateStyle TO 'German, DMY'"]);
 });
 
-test('a session keeps a bounded number of settings', () => {
-  const tracker = new SettingsTracker();
-  for (let i = 0; i < 5000; i++) set(tracker, `SET a.v${i} = 1`);
-  tracker.commit();
-  for (let i = 0; i < 500; i++) {
-    set(tracker, `SET b.v${i} = 1`);
-    tracker.commit();
+const unknownSetting = dependencyBit(DependencyReason.UNKNOWN_SETTING);
+
+test('a session keeps a bounded number and size of settings; what it had no room for is said until RESET ALL', () => {
+  for (const of of [
+    { maxSettings: 10, maxSettingBytes: 64 * 1024 },
+    { maxSettings: 64, maxSettingBytes: 400 },
+  ]) {
+    const { settings, state, journal, set, sqls } = session(of);
+    for (let i = 0; i < 10; i++) set(`SET a.v${i} = 1`);
+    journal.commit();
+    assert.equal(state.dependencies, of.maxSettings === 10 ? 0 : unknownSetting);
+    for (let i = 0; i < 50; i++) {
+      set(`SET b.v${i} = 1`);
+      journal.commit();
+    }
+    assert.ok(settings.sizeBytes <= of.maxSettingBytes && sqls().length <= of.maxSettings);
+    assert.equal(state.dependencies, unknownSetting);
+    set('RESET ALL');
+    journal.commit();
+    assert.deepEqual([settings.sizeBytes, sqls(), state.dependencies], [0, [], 0]);
+    set(`SET a.long = '${'x'.repeat(70_000)}'`);
+    journal.commit();
+    assert.equal(state.dependencies, unknownSetting);
   }
-  assert.equal(tracker.inForce.length, 64);
-  assert.equal(tracker.inForce.at(-1)?.name, 'b.v499');
+});
+
+test('a transaction with more changes than are kept loses track of its settings, and says so when it commits', () => {
+  const { state, journal, set } = session();
+  const fill = (): void => {
+    journal.savepoint('first');
+    for (let i = 0; i < 5000; i++) set(`SET a.v${i % 7} = 1`);
+    journal.rollbackTo('first');
+  };
+  fill();
+  journal.rollback();
+  assert.equal(state.dependencies, 0);
+  fill();
+  journal.commit();
+  assert.equal(state.dependencies, unknownSetting);
+});
+
+test('after a gap every facet is unknown until a command settles it, and the reports from before count no more', () => {
+  const afterGap = dependencyBit(DependencyReason.AFTER_GAP);
+  const { settings, state, journal, set, sqls } = session();
+  settings.report('TimeZone', 'UTC', true);
+  settings.report('TimeZone', 'Asia/Tokyo', false);
+  state.gap();
+  set('RESET ALL');
+  set('RESET SESSION AUTHORIZATION');
+  journal.change({ kind: 'discardTemp' });
+  journal.change({ kind: 'unlisten', channel: null });
+  journal.commit();
+  assert.deepEqual(sqls(), []);
+  state.settle(Facet.cursors);
+  assert.equal(state.dependencies, afterGap);
+  state.settle(Facet.locks);
+  assert.equal(state.dependencies, 0);
+  state.gap();
+  state.discardAll();
+  assert.equal(state.dependencies, 0);
 });

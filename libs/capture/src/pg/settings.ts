@@ -8,10 +8,16 @@ export type SettingChange =
   | { readonly kind: 'reset'; readonly name: string }
   | { readonly kind: 'resetAll' };
 
-/** A session keeps at most this many, of at most this length; the oldest goes. So contexts stay well below a part. */
-const MAX_SETTINGS = 64;
-const MAX_SQL_LENGTH = 1024;
-const MAX_PENDING = 1024;
+export interface SettingLimits {
+  readonly maxSettings: number;
+  readonly maxSettingBytes: number;
+}
+
+/** Parameters a server reports are a dozen or two; one that reports more is no PostgreSQL we know. */
+const MAX_REPORTED = 64;
+const MAX_REPORTED_LENGTH = 1024;
+/** What is read of a SET; its value may be longer. */
+const MAX_TOKENS = 12;
 
 /** Reported, but not for a client to set; session_authorization is taken from the SQL. */
 const notSettable = new Set([
@@ -26,8 +32,7 @@ const notSettable = new Set([
 /** What a SET or RESET statement does for the rest of the session; null: nothing (SET LOCAL, SET TRANSACTION), or not understood. */
 export function settingChangeOf(statement: string): SettingChange | null {
   const sql = statement.trim();
-  if (sql.length > MAX_SQL_LENGTH) return null;
-  const tokens = firstTokens(sql, 12);
+  const tokens = firstTokens(sql, MAX_TOKENS);
   const verb = tokens[0]?.value;
   if (verb === 'reset') return resetOf(tokens.slice(1));
   if (verb !== 'set') return null;
@@ -86,6 +91,17 @@ function characteristicsName(tokens: readonly SqlToken[]): string {
   return names.length === 1 ? (names[0] as string) : 'session characteristics';
 }
 
+/** What set_config(name, value, false) does: its result is the value. Right for settings that are lists, too. */
+export function setConfigChangeOf(spelling: string, value: string): SettingChange {
+  const sql = `SELECT pg_catalog.set_config(${quoted(spelling)}, ${quoted(value)}, false)`;
+  return { kind: 'set', name: spelling.toLowerCase(), sql };
+}
+
+function quoted(text: string): string {
+  const literal = `'${text.replaceAll("'", "''")}'`;
+  return text.includes('\\') ? `E${literal.replaceAll('\\', '\\\\')}` : literal;
+}
+
 /** The name a SAVEPOINT, RELEASE or ROLLBACK TO statement gives; '' when it names none (a ROLLBACK of the transaction). */
 export function savepointNameOf(statement: string): string {
   const tokens = firstTokens(statement, 6);
@@ -97,17 +113,23 @@ export function savepointNameOf(statement: string): string {
   return tokens[tokens[to + 1]?.value === 'savepoint' ? to + 2 : to + 1]?.value ?? '';
 }
 
-type Pending = SettingChange | { readonly kind: 'savepoint'; readonly name: string };
 type Kept = { readonly sql: string; readonly reported: string | undefined };
 
-/** Tracks one session. Changes wait in `pending` until their transaction commits. */
+/** Tracks one session's settings as committed. */
 export class SettingsTracker {
+  /** A setting is in force that there was no room for: what is said to be in force is not all. */
+  overflowed = false;
+  readonly #limits: SettingLimits;
   readonly #kept = new Map<string, Kept>();
+  #keptBytes = 0;
   /** Reported parameters as they were when the session became ready, and as they are. */
   readonly #initial = new Map<string, string>();
   readonly #reported = new Map<string, { readonly spelling: string; readonly value: string }>();
-  #pending: Pending[] = [];
   #current: readonly SettingDraft[] | null = [];
+
+  constructor(limits: SettingLimits) {
+    this.#limits = limits;
+  }
 
   /** What is in force now. The same array until something changes. */
   get inForce(): readonly SettingDraft[] {
@@ -115,8 +137,9 @@ export class SettingsTracker {
     return this.#current;
   }
 
-  get hasPending(): boolean {
-    return this.#pending.length > 0;
+  /** Bytes kept of SET statements, at most maxSettingBytes. */
+  get sizeBytes(): number {
+    return this.#keptBytes;
   }
 
   /** A ParameterStatus; `starting` while the session is not ready yet. */
@@ -124,83 +147,70 @@ export class SettingsTracker {
     const name = spelling.toLowerCase();
     if (notSettable.has(name)) return;
     if (starting) {
-      this.#initial.set(name, value);
+      if (this.#initial.size < MAX_REPORTED) this.#initial.set(name, value);
       return;
     }
-    if (this.#reported.size >= MAX_SETTINGS && !this.#reported.has(name)) return;
+    const hasRoom = this.#reported.size < MAX_REPORTED || this.#reported.has(name);
+    if (!hasRoom || value.length > MAX_REPORTED_LENGTH) {
+      this.overflowed = true;
+      return;
+    }
     this.#reported.set(name, { spelling, value });
     this.#current = null;
   }
 
-  change(change: SettingChange): void {
-    this.#push(change);
-  }
-
-  savepoint(name: string): void {
-    this.#push({ kind: 'savepoint', name });
-  }
-
-  release(name: string): void {
-    const at = this.#lastSavepoint(name);
-    if (at >= 0) this.#pending = this.#pending.filter((it, index) => index < at || it.kind !== 'savepoint');
-  }
-
-  /** ROLLBACK TO: the savepoint itself stays. */
-  rollbackTo(name: string): void {
-    const at = this.#lastSavepoint(name);
-    if (at >= 0) this.#pending.length = at + 1;
-  }
-
-  commit(): void {
-    if (this.#pending.length === 0) return;
-    for (const change of this.#pending) this.#apply(change);
-    this.#pending = [];
+  /** Reports were missed: those that came before count no longer, once the settings are known to be reset. */
+  forgetReported(): void {
+    this.#reported.clear();
     this.#current = null;
   }
 
-  rollback(): void {
-    if (this.#pending.length > 0) this.#pending = [];
-  }
-
-  /** DISCARD ALL, which no transaction block can hold. */
-  discardAll(): void {
-    this.#pending = [];
-    this.#kept.clear();
+  /** A change that is committed. */
+  apply(change: SettingChange): void {
     this.#current = null;
-  }
-
-  #push(change: Pending): void {
-    if (this.#pending.length >= MAX_PENDING) this.#pending = this.#pending.filter((it) => it.kind !== 'savepoint');
-    if (this.#pending.length < MAX_PENDING) this.#pending.push(change);
-  }
-
-  #lastSavepoint(name: string): number {
-    return this.#pending.findLastIndex((it) => it.kind === 'savepoint' && it.name === name);
-  }
-
-  #apply(change: Pending): void {
     switch (change.kind) {
-      case 'savepoint':
-        return;
       case 'resetAll':
         // Not reset by it: GUC_NO_RESET_ALL in the server's guc_tables.c.
-        for (const name of this.#kept.keys()) {
-          if (name !== 'role' && name !== 'session_authorization') this.#kept.delete(name);
-        }
+        for (const name of this.#kept.keys()) if (name !== 'role' && name !== 'session_authorization') this.#drop(name);
+        this.overflowed = false;
         return;
       case 'reset':
-        this.#kept.delete(change.name);
-        if (change.name === 'session_authorization') this.#kept.delete('role');
+        this.#drop(change.name);
+        if (change.name === 'session_authorization') this.#drop('role');
         return;
       case 'set':
-        if (change.name === 'session_authorization') this.#kept.delete('role');
-        this.#kept.delete(change.name);
-        if (this.#kept.size >= MAX_SETTINGS) this.#kept.delete(this.#kept.keys().next().value as string);
-        this.#kept.set(change.name, { sql: change.sql, reported: this.#reported.get(change.name)?.value });
+        if (change.name === 'session_authorization') this.#drop('role');
+        this.#keep(change.name, change.sql);
         return;
       default:
         change satisfies never;
     }
+  }
+
+  discardAll(): void {
+    for (const name of this.#kept.keys()) this.#drop(name);
+    this.overflowed = false;
+    this.#current = null;
+  }
+
+  /** The newest comes last: a later SET may need what an earlier one allowed. */
+  #keep(name: string, sql: string): void {
+    this.#drop(name);
+    const { maxSettings, maxSettingBytes } = this.#limits;
+    const sizeBytes = costOf(name, sql);
+    if (this.#kept.size >= maxSettings || this.#keptBytes + sizeBytes > maxSettingBytes) {
+      this.overflowed = true;
+      return;
+    }
+    this.#keptBytes += sizeBytes;
+    this.#kept.set(name, { sql, reported: this.#reported.get(name)?.value });
+  }
+
+  #drop(name: string): void {
+    const kept = this.#kept.get(name);
+    if (kept === undefined) return;
+    this.#keptBytes -= costOf(name, kept.sql);
+    this.#kept.delete(name);
   }
 
   /** A reported value that changed after the SET was confirmed (set_config, ALTER ROLE … SET) takes its place. */
@@ -217,6 +227,11 @@ export class SettingsTracker {
     }
     return settings;
   }
+}
+
+/** At most three bytes of UTF-8 for a UTF-16 unit. */
+function costOf(name: string, sql: string): number {
+  return (name.length + sql.length) * 3;
 }
 
 /** search_path is reported as the quoted list that SET takes; all others are one value. */

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { TagCache, tagKindOf } from './command-tag.ts';
 import { marksOf, QueryMark } from './query-marks.ts';
 import { redactSecrets } from './redact.ts';
-import { splitStatements, tokensOf } from './sql-tokens.ts';
+import { statementsOf, tokensOf } from './sql-tokens.ts';
 
 test('statements are split at semicolons that separate, and nowhere else', () => {
   const cases: Record<string, string[]> = {
@@ -24,7 +24,7 @@ test('statements are split at semicolons that separate, and nowhere else', () =>
     'BEGIN; SELECT 1; END': ['BEGIN', 'SELECT 1', 'END'],
     "SELECT 'open; end": ["SELECT 'open; end"],
   };
-  for (const [sql, expected] of Object.entries(cases)) assert.deepEqual(splitStatements(sql, 10), expected, sql);
+  for (const [sql, expected] of Object.entries(cases)) assert.deepEqual([...statementsOf(sql)], expected, sql);
 });
 
 test('tokens cover the text: words fold to lower case, quoted names keep theirs', () => {
@@ -99,6 +99,11 @@ test('marks are found whatever the case and place, and not in words that only lo
     'SELECT 1 INTO TEMPORARY t': QueryMark.temporary,
     "ALTER ROLE a PassWord 'x'": QueryMark.password,
     '  execute s': QueryMark.executes,
+    'BEGIN; EXPLAIN EXECUTE s': QueryMark.executes,
+    "SELECT Set_Config('a.b', '1', false)": QueryMark.setConfig,
+    "SELECT currval('s'), LASTVAL()": QueryMark.sequenceValue,
+    'ALTER SUBSCRIPTION s SKIP': QueryMark.password,
+    'SELECT dblink_connect($1)': QueryMark.password,
     'SELECT movie FROM views WHERE mw = 1': 0,
     w: 0,
     '': 0,
@@ -117,7 +122,11 @@ test('tags are told apart by what they change, and what is not known to be harml
     'COPY 17': 'copy',
     'CREATE TABLE': 'create',
     'CREATE TABLE AS': 'create',
-    'DROP TABLE': 'write',
+    'DROP TABLE': 'drop',
+    'DROP INDEX': 'write',
+    'PREPARE TRANSACTION': 'commit',
+    PREPARE: 'prepare',
+    DO: 'block',
     'TRUNCATE TABLE': 'write',
     CALL: 'write',
     BEGIN: 'read',

@@ -69,8 +69,7 @@ export function firstTokens(sql: string, most: number): SqlToken[] {
  * Texts of the statements, without the semicolon; empty ones are left out, as the server leaves them out. Semicolons inside
  * parentheses (CREATE RULE) and inside BEGIN ATOMIC … END (SQL-standard function bodies) separate nothing.
  */
-export function splitStatements(sql: string, most: number): string[] {
-  const statements: string[] = [];
+export function* statementsOf(sql: string): Generator<string> {
   let start = -1;
   let end = 0;
   let depth = 0;
@@ -78,8 +77,7 @@ export function splitStatements(sql: string, most: number): string[] {
   let atomic = false;
   for (const token of tokensOf(sql)) {
     if (token.value === ';' && token.kind === 'symbol' && depth <= 0) {
-      if (start >= 0) statements.push(sql.slice(start, end));
-      if (statements.length === most) return statements;
+      if (start >= 0) yield sql.slice(start, end);
       start = -1;
       depth = 0;
       atomic = false;
@@ -95,8 +93,20 @@ export function splitStatements(sql: string, most: number): string[] {
     }
     before = token.kind === 'word' ? token.value : '';
   }
-  if (start >= 0) statements.push(sql.slice(start, end));
-  return statements;
+  if (start >= 0) yield sql.slice(start, end);
+}
+
+/** What a literal stands for; null where only the server knows (escapes of E'' and U&'', bit strings). */
+export function literalText(literal: string): string | null {
+  const open = literal.indexOf("'");
+  if (literal.startsWith('$')) {
+    const tagEnd = literal.indexOf('$', 1) + 1;
+    return literal.slice(tagEnd, -tagEnd);
+  }
+  const text = literal.slice(open + 1, -1).replaceAll("''", "'");
+  if (open === 0) return text;
+  const prefix = literal.slice(0, open).toLowerCase();
+  return (prefix === 'e' || prefix === 'u&') && !text.includes('\\') ? text : null;
 }
 
 function skipBlank(sql: string, from: number): number {

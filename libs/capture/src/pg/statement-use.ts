@@ -12,51 +12,80 @@ import {
   queryText,
   TargetByte,
 } from '@mirrorstream/pg-wire';
+import type { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
 import type { TagKind } from './command-tag.ts';
-import { type PreparedEntry, type StatementTable, textOfEntry } from './prepared.ts';
+import { copyOf, type Portal, type PreparedEntry, type StatementTable, textOfEntry } from './prepared.ts';
+import { MARK_BITS, QueryMark, SESSION_CALL_MARKS } from './query-marks.ts';
 import type { RequestIntake } from './request-intake.ts';
-import { splitStatements } from './sql-tokens.ts';
-import { dependencyBit, type StatementEffects } from './statement-effects.ts';
+import { bindParameter, type CallArgument, executeArgumentsOf, rowValues } from './session-calls.ts';
+import { type CompletedStatement, executedNameOf, type StatementEffects } from './statement-effects.ts';
+import { StatementTexts } from './statement-texts.ts';
 import type { Transaction } from './transaction.ts';
+
+/** A Bind is kept with its portal where the statement's parameters matter, up to this. */
+const MAX_BIND_BYTES = 4 * 1024;
+
+export interface StatementUseParts {
+  readonly intake: RequestIntake;
+  readonly statements: StatementTable;
+  readonly transaction: Transaction;
+  readonly effects: StatementEffects;
+  readonly recorder: AnswerRecorder;
+}
 
 export class StatementUse {
   readonly #intake: RequestIntake;
   readonly #statements: StatementTable;
   readonly #transaction: Transaction;
   readonly #effects: StatementEffects;
+  readonly #recorder: AnswerRecorder;
   /** Statements of the Query under way that are complete. */
   #completed = 0;
-  #running: ClientFrame | null = null;
-  #portal: PreparedEntry | null = null;
-  readonly #textOf = (): string | null => this.#text();
+  readonly #texts = new StatementTexts();
+  /** The statement that completed or failed: its frame, and of an Execute its portal. */
+  #frame: ClientFrame | null = null;
+  #portal: Portal | null = null;
+  /** It is an EXECUTE of this statement, with these arguments. */
+  #executed: { readonly text: string | null; readonly args: readonly CallArgument[] } | null = null;
+  /** What the effects ask of it: one object, filled anew for each. */
+  readonly #statement: CompletedStatement & { marks: number; copiedIn: boolean } = {
+    marks: 0,
+    copiedIn: false,
+    text: () => this.#text(),
+    values: () => ({ parameter: (index) => this.#parameter(index), row: () => this.#row() }),
+  };
 
-  constructor(intake: RequestIntake, statements: StatementTable, transaction: Transaction, effects: StatementEffects) {
+  constructor({ intake, statements, transaction, effects, recorder }: StatementUseParts) {
     this.#intake = intake;
     this.#statements = statements;
     this.#transaction = transaction;
     this.#effects = effects;
+    this.#recorder = recorder;
   }
 
   /** The first reply to a Query (or FunctionCall): it is being executed. A Query drops the unnamed statement. */
   queryBegan(frame: ClientFrame): void {
     this.#completed = 0;
     if (frame.type !== F.Query) return;
+    this.#texts.reset();
     this.#statements.close('');
-    this.#effects.executing(frame.marks & 0xff);
+    this.#executing(frame.marks);
   }
 
   parsed(frame: ClientFrame): void {
-    this.#statements.parsed(this.#intake.bytesOf(frame), frame.marks & 0xff, this.#transaction.number);
+    this.#statements.parsed(this.#intake.bytesOf(frame), frame.marks & MARK_BITS, this.#transaction.number);
   }
 
   bound(frame: ClientFrame): void {
     const bytes = this.#intake.bytesOf(frame);
     if (bytes === null) return;
     const entry = this.#statements.statement(bindStatement(bytes, 0, bytes.length));
-    this.#statements.bind(bindPortal(bytes, 0, bytes.length), entry);
+    const keeps = entry !== null && (entry.marks & SESSION_CALL_MARKS) !== 0 && bytes.length <= MAX_BIND_BYTES;
+    const bind = keeps ? copyOf(bytes) : null;
+    this.#statements.bind(bindPortal(bytes, 0, bytes.length), { entry, bind });
     this.#uses(entry);
-    if (entry !== null) this.#effects.executing(entry.marks);
+    if (entry !== null) this.#executing(entry.marks);
   }
 
   described(frame: ClientFrame): void {
@@ -72,8 +101,12 @@ export class StatementUse {
     else this.#statements.closePortal(name);
   }
 
-  /** A Bind or Describe that failed used its statement all the same, if there was one. */
+  /** A Bind or Describe that failed used its statement all the same, if there was one; so did a Query with EXECUTE. */
   failed(frame: ClientFrame): void {
+    if (frame.type === F.Query || frame.type === F.Execute) {
+      this.#failedRunning(frame);
+      return;
+    }
     const entry = this.#statementNamedBy(frame);
     if (entry !== null) this.#uses(entry);
   }
@@ -84,11 +117,46 @@ export class StatementUse {
   }
 
   completed(kind: TagKind, frame: ClientFrame, copiedIn: boolean): void {
-    this.#running = frame;
-    this.#portal = frame.type === F.Execute ? this.#portalOf(frame) : null;
-    const marks = this.#portal !== null ? this.#portal.marks : frame.marks & 0xff;
-    this.#effects.completed(kind, marks, copiedIn, this.#textOf);
+    this.#began(frame);
+    const statement = this.#statement;
+    statement.copiedIn = copiedIn;
+    if ((statement.marks & QueryMark.executes) !== 0) this.#usesExecuted(kind !== 'prepare');
+    this.#effects.completed(kind, statement);
     this.#completed += 1;
+  }
+
+  #failedRunning(frame: ClientFrame): void {
+    this.#began(frame);
+    const { marks } = this.#statement;
+    if ((marks & QueryMark.executes) !== 0) this.#usesExecuted(false);
+    this.#effects.failedRunning(this.#statement.marks, this.#text());
+  }
+
+  /** The statement in hand is this frame's. */
+  #began(frame: ClientFrame): void {
+    this.#frame = frame;
+    this.#executed = null;
+    this.#portal = frame.type === F.Execute ? this.#portalOf(frame) : null;
+    this.#statement.marks = (this.#portal?.entry ?? frame).marks & MARK_BITS;
+  }
+
+  #executing(marks: number): void {
+    this.#effects.executing(marks);
+    if ((marks & (SESSION_CALL_MARKS | QueryMark.executes)) !== 0) this.#recorder.keepRow = true;
+  }
+
+  /** The SQL command EXECUTE uses a prepared statement like a Bind. `succeeded`: so it must have been there. */
+  #usesExecuted(succeeded: boolean): void {
+    const sql = this.#text();
+    const name = sql === null ? null : executedNameOf(sql);
+    if (name === null || sql === null) return;
+    const entry = this.#statements.statement(name);
+    if (entry !== null || succeeded) this.#uses(entry);
+    if (entry === null) return;
+    this.#statement.marks |= entry.marks;
+    this.#effects.executing(entry.marks);
+    if ((entry.marks & SESSION_CALL_MARKS) !== 0 && !/^create\b/i.test(sql))
+      this.#executed = { text: textOfEntry(entry), args: executeArgumentsOf(sql) };
   }
 
   #statementNamedBy(frame: ClientFrame): PreparedEntry | null {
@@ -101,22 +169,39 @@ export class StatementUse {
   }
 
   #uses(entry: PreparedEntry | null): void {
-    if (entry !== null && this.#transaction.uses(entry)) return;
-    this.#transaction.dependencies |= dependencyBit(DependencyReason.UNKNOWN_STATEMENT);
+    if (entry === null || !this.#transaction.uses(entry)) this.#effects.dependsOn(DependencyReason.UNKNOWN_STATEMENT);
+    else if (entry.suspect) this.#effects.dependsOn(DependencyReason.AFTER_GAP);
   }
 
-  #portalOf(frame: ClientFrame): PreparedEntry | null {
+  #portalOf(frame: ClientFrame): Portal | null {
     const bytes = this.#intake.bytesOf(frame);
     return bytes === null ? null : this.#statements.portal(executePortal(bytes, 0, bytes.length));
   }
 
-  /** Text of the statement that just completed. */
+  /** Text of the statement in hand. */
   #text(): string | null {
-    const frame = this.#running;
+    const frame = this.#frame;
     if (frame === null) return null;
-    if (frame.type === F.Execute) return textOfEntry(this.#portal);
-    const bytes = frame.type === F.Query ? this.#intake.bytesOf(frame) : null;
-    if (bytes === null) return null;
-    return splitStatements(queryText(bytes, 0, bytes.length), this.#completed + 1)[this.#completed] ?? null;
+    if (this.#executed !== null) return this.#executed.text;
+    if (frame.type === F.Execute) return textOfEntry(this.#portal?.entry ?? null);
+    if (frame.type !== F.Query) return null;
+    return this.#texts.at(this.#completed, () => {
+      const bytes = this.#intake.bytesOf(frame);
+      return bytes === null ? null : queryText(bytes, 0, bytes.length);
+    });
+  }
+
+  #parameter(index: number): string | null {
+    if (this.#executed !== null) {
+      const argument = this.#executed.args[index];
+      return argument?.kind === 'text' ? argument.text : null;
+    }
+    const bind = this.#portal?.bind ?? null;
+    return bind === null ? null : bindParameter(bind, index);
+  }
+
+  #row(): readonly (string | null)[] | null {
+    const { row } = this.#recorder;
+    return row === null ? null : rowValues(row);
   }
 }

@@ -4,14 +4,16 @@ import type {
   DependencyReason,
   EnvelopeDraft,
   ExchangeDraft,
+  PreparedStatementDraft,
   SessionContextDraft,
   SettingDraft,
+  SqlStatementDraft,
 } from '@mirrorstream/envelope';
 import { AnswerStorage, TransactionOutcome } from '@mirrorstream/envelope';
 import type { ByteLog } from '../byte-log.ts';
 import type { CaptureLimits } from '../limits.ts';
 import { packParts } from '../part-packer.ts';
-import type { PreparedEntry, StatementTable } from './prepared.ts';
+import { costOfEntry, type PreparedEntry, type StatementTable } from './prepared.ts';
 import type { SessionIdentity } from './startup.ts';
 
 /** Bytes of the request and answer logs that an exchange is made of; views are taken when it is published. */
@@ -98,7 +100,7 @@ export class Transaction {
   /** A prepared statement is used: it goes into the context unless this transaction prepared it. False: it cannot. */
   uses(entry: PreparedEntry): boolean {
     if (entry.bornIn === this.number || entry.usedIn === this.number) return true;
-    const sizeBytes = entry.frame?.length ?? Number.POSITIVE_INFINITY;
+    const sizeBytes = isKept(entry) ? costOfEntry(entry) : Number.POSITIVE_INFINITY;
     if (this.#part > 0 || this.#usedBytes + sizeBytes > CONTEXT_STATEMENTS_BYTES) return false;
     entry.usedIn = this.number;
     this.#used.push(entry);
@@ -208,8 +210,7 @@ export class Transaction {
     const used = ends ? this.#used : this.#withOtherStatements();
     const last = this.#context;
     if (last !== null && last.settings === this.#settings && sameEntries(this.#contextUsed, used)) return last;
-    const statements = used.map((it) => ({ name: it.name, parseFrame: it.frame as Uint8Array }));
-    const context = { ...this.#identity, settings: this.#settings, statements };
+    const context = { ...this.#identity, settings: this.#settings, ...statementsOf(used) };
     this.#context = context;
     this.#contextUsed = used.length === 0 ? NO_STATEMENTS : [...used];
     this.#contextBytes = contextBytesAtMost(context);
@@ -221,14 +222,26 @@ export class Transaction {
     const all = [...this.#used];
     let sizeBytes = 0;
     for (const entry of this.#statements.named()) {
-      if (entry.frame === null || entry.bornIn === this.number || entry.usedIn === this.number) continue;
-      sizeBytes += entry.frame.length + entry.name.length;
+      if (!isKept(entry) || entry.bornIn === this.number || entry.usedIn === this.number) continue;
+      sizeBytes += costOfEntry(entry) + entry.name.length;
       if (sizeBytes > CONTEXT_STATEMENTS_BYTES) break;
       entry.usedIn = this.number;
       all.push(entry);
     }
     return all;
   }
+}
+
+const isKept = (entry: PreparedEntry): boolean => entry.frame !== null || entry.sql !== null;
+
+function statementsOf(used: readonly PreparedEntry[]): Pick<SessionContextDraft, 'statements' | 'sqlStatements'> {
+  const statements: PreparedStatementDraft[] = [];
+  const sqlStatements: SqlStatementDraft[] = [];
+  for (const { name, frame, sql } of used) {
+    if (frame !== null) statements.push({ name, parseFrame: frame });
+    else if (sql !== null) sqlStatements.push({ name, sql });
+  }
+  return { statements, sqlStatements };
 }
 
 const NO_DEPENDENCIES: readonly DependencyReason[] = [];
@@ -252,5 +265,6 @@ function contextBytesAtMost(context: SessionContextDraft): number {
   for (const { name, value } of context.startupParameters) sizeBytes += 16 + (name.length + value.length) * 3;
   for (const { name, sql } of context.settings) sizeBytes += 16 + (name.length + sql.length) * 3;
   for (const { name, parseFrame } of context.statements) sizeBytes += 16 + name.length * 3 + parseFrame.length;
+  for (const { name, sql } of context.sqlStatements ?? []) sizeBytes += 16 + (name.length + sql.length) * 3;
   return sizeBytes;
 }

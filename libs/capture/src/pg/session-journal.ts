@@ -1,0 +1,83 @@
+// What a transaction changes of its session, in order, until it commits: undone with it, or back to a savepoint.
+import type { SettingChange } from './settings.ts';
+
+/** Changes that a rollback undoes. Names as the server keeps them; null: all of them, or one that could not be read (see each). */
+export type SessionChange =
+  | SettingChange
+  /** A setting changed that could not be read. */
+  | { readonly kind: 'unknownSetting' }
+  /** null: some object whose name could not be read. */
+  | { readonly kind: 'createTemp'; readonly name: string | null }
+  | { readonly kind: 'dropTemp'; readonly name: string }
+  | { readonly kind: 'discardTemp' }
+  | { readonly kind: 'listen'; readonly channel: string }
+  /** null: UNLISTEN *. */
+  | { readonly kind: 'unlisten'; readonly channel: string | null }
+  | { readonly kind: 'holdCursor'; readonly name: string };
+
+type Entry = SessionChange | { readonly kind: 'savepoint'; readonly name: string };
+
+/** A transaction that changes more loses track of its settings, and says so. */
+const MAX_ENTRIES = 1024;
+
+export class SessionJournal {
+  #entries: Entry[] = [];
+  #overflowed = false;
+  readonly #apply: (change: SessionChange) => void;
+
+  constructor(apply: (change: SessionChange) => void) {
+    this.#apply = apply;
+  }
+
+  get isEmpty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  change(change: SessionChange): void {
+    this.#push(change);
+  }
+
+  savepoint(name: string): void {
+    this.#push({ kind: 'savepoint', name });
+  }
+
+  release(name: string): void {
+    const at = this.#lastSavepoint(name);
+    if (at >= 0) this.#entries = this.#entries.filter((it, index) => index < at || it.kind !== 'savepoint');
+  }
+
+  /** ROLLBACK TO: the savepoint itself stays. */
+  rollbackTo(name: string): void {
+    const at = this.#lastSavepoint(name);
+    if (at >= 0) this.#entries.length = at + 1;
+  }
+
+  commit(): void {
+    if (this.#entries.length === 0 && !this.#overflowed) return;
+    const entries = this.#entries;
+    this.#entries = [];
+    for (const entry of entries) if (entry.kind !== 'savepoint') this.#apply(entry);
+    if (this.#overflowed) this.#apply({ kind: 'unknownSetting' });
+    this.#overflowed = false;
+  }
+
+  rollback(): void {
+    if (this.#entries.length > 0) this.#entries = [];
+    this.#overflowed = false;
+  }
+
+  /** Where savepoints no longer fit, what they would undo is no longer known. */
+  #push(entry: Entry): void {
+    if (this.#entries.length < MAX_ENTRIES) {
+      this.#entries.push(entry);
+      return;
+    }
+    this.#overflowed = true;
+    this.#entries = this.#entries.filter((it) => it.kind !== 'savepoint');
+    if (entry.kind !== 'savepoint' && this.#entries.length < MAX_ENTRIES) this.#entries.push(entry);
+  }
+
+  #lastSavepoint(name: string): number {
+    return this.#entries.findLastIndex((it) => it.kind === 'savepoint' && it.name === name);
+  }
+}

@@ -19,7 +19,7 @@ async function forward(sourcePort: number): Promise<void> {
   const proxy = await startProxy({
     listen: { host: '127.0.0.1', port: 0 },
     sources: [{ host: '127.0.0.1', port: sourcePort }],
-    tap: new RingTap(new RingProducer(memory), { isIdle: () => true }),
+    tap: new RingTap(new RingProducer(memory), { idle: () => 'yes' as const }),
     counts: { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 },
   });
   process.stdout.write(`${JSON.stringify({ port: proxy.listening.port })}\n`);

@@ -20,6 +20,7 @@ it('starts a new worker when one dies, and announces the open sessions to it', {
       workers: 1,
       partitions: 1,
       limits: defaultCaptureLimits,
+      flags: { capture: 'on', sampling: 1, answers: 'full', answerCapBytes: 0 },
       publishBufferBytes: 1024 * 1024,
       assemblyBytes: 8 * 1024 * 1024,
       spool: null,

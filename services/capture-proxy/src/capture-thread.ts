@@ -1,18 +1,22 @@
 // The forwarding thread's hand on the capture worker: starts it, starts it anew when it dies, drains and stops it.
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { createCellMemory, SharedCells } from './capture/shared-cells.ts';
-import type { FromWorker, ToWorker, WorkerSettings } from './capture/worker-protocol.ts';
+import { samplingDrawOf } from '@mirrorstream/capture';
+import { sessionIdOf } from './capture/session-id.ts';
+import { createCellMemory, type SharedCell, SharedCells } from './capture/shared-cells.ts';
+import type { FromWorker, IdleSession, SettingsInForce, ToWorker, WorkerSettings } from './capture/worker-protocol.ts';
 import { createMonoClock } from './forward/mono-clock.ts';
-import type { ForwardCounts } from './forward/tap.ts';
+import type { ForwardCounts, Idleness } from './forward/tap.ts';
 import { createRingMemory, emptyRing, RingProducer } from './ring.ts';
-import { RingTap } from './ring-tap.ts';
+import { RingTap, type TapRule } from './ring-tap.ts';
 
 export interface CaptureThreadOptions {
-  readonly settings: Omit<WorkerSettings, 'ringMemory' | 'cellMemory' | 'incarnation' | 'restarted'>;
+  readonly settings: Omit<WorkerSettings, 'ringMemory' | 'cellMemory' | 'incarnation' | 'restarted' | 'settings'>;
   readonly ringBytes: number;
   readonly counts: ForwardCounts;
   readonly onWorkerDied: (error: Error) => void;
+  /** The control topic says something new, and it is in force. */
+  readonly onSettings?: (settings: SettingsInForce) => void;
   /** The worker's module; tests give their own. */
   readonly entry?: URL;
 }
@@ -27,17 +31,32 @@ const restartMaxMs = 30_000;
 /** A worker that lived this long starts anew without much delay. */
 const healthyAfterMs = 60_000;
 
+/** What is counted from the start of the process, and shown to a worker from its own start. */
+const countedCells = [
+  'bytes',
+  'sessionsTotal',
+  'ringDroppedBytes',
+  'ringOverflows',
+  'unsampledSessions',
+  'unsampledBytes',
+  'captureOffSessions',
+  'captureOffBytes',
+] as const satisfies readonly SharedCell[];
+type CountedCell = (typeof countedCells)[number];
+
 export class CaptureThread {
   readonly tap: RingTap;
   readonly #options: CaptureThreadOptions;
   readonly #nowUs = createMonoClock();
   /** One for all workers: making it anew would hold up the traffic. */
   readonly #ringMemory: SharedArrayBuffer;
-  readonly #idle = new Map<number, number>();
+  readonly #idle = new Map<number, IdleSession>();
+  readonly #controlKnown = Promise.withResolvers<void>();
+  #settings: SettingsInForce;
   readonly #cellTimer: NodeJS.Timeout;
   #cells: SharedCells | null = null;
   /** What was counted before this worker began: that belongs to earlier incarnations. */
-  #before = { bytes: 0, sessionsTotal: 0, ringDroppedBytes: 0, ringOverflows: 0 };
+  #before: Readonly<Record<CountedCell, number>>;
   #worker: Worker | null = null;
   #stopping = false;
   #draining = false;
@@ -46,10 +65,31 @@ export class CaptureThread {
 
   constructor(options: CaptureThreadOptions) {
     this.#options = options;
-    this.tap = new RingTap(null, { isIdle: (session, pushed) => this.#idle.get(session) === pushed });
+    this.#settings = { ...options.settings.flags, revision: null };
+    this.tap = new RingTap(
+      null,
+      { idle: (session, pushed) => this.#idleness(session, pushed) },
+      ruleOf(this.#settings),
+    );
+    this.#before = this.#counted();
     this.#ringMemory = createRingMemory(options.ringBytes);
     this.#startWorker();
     this.#cellTimer = setInterval(() => this.#showCounts(), cellsIntervalMs);
+  }
+
+  /** Resolves when the control topic's word is in force, or cannot be had within the deadline: then the flags' holds. */
+  async controlKnown(deadlineMs: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), deadlineMs);
+    });
+    const known = await Promise.race([this.#controlKnown.promise.then(() => true), late]);
+    clearTimeout(timer);
+    return known;
+  }
+
+  get settings(): SettingsInForce {
+    return this.#settings;
   }
 
   /** A CancelRequest went by elsewhere: noted here if its session is one of these. */
@@ -96,9 +136,11 @@ export class CaptureThread {
       ...this.#options.settings,
       ringMemory,
       cellMemory,
+      settings: this.#settings,
       restarted: this.#restarts > 0,
       incarnation: `${Date.now().toString(36)}${randomBytes(3).toString('hex')}`,
     };
+    const { incarnation } = settings;
     const startedMs = performance.now();
     const worker = new Worker(this.#options.entry ?? new URL('./capture/worker.ts', import.meta.url), {
       name: 'capture',
@@ -114,7 +156,8 @@ export class CaptureThread {
     this.#worker = worker;
     this.#cells = new SharedCells(cellMemory);
     this.#idle.clear();
-    this.tap.useRing(new RingProducer(ringMemory), this.#nowUs());
+    const drawOf = (id: number): number => samplingDrawOf(sessionIdOf(incarnation, id));
+    this.tap.useRing(new RingProducer(ringMemory), this.#nowUs(), drawOf);
     if (this.#draining) this.#tell({ kind: 'drain' });
   }
 
@@ -122,9 +165,7 @@ export class CaptureThread {
     this.#worker = null;
     if (this.#stopping) return;
     this.#cells = null;
-    const { bytes, sessionsTotal } = this.#options.counts;
-    const { droppedBytes, overflows } = this.tap.counts;
-    this.#before = { bytes, sessionsTotal, ringDroppedBytes: droppedBytes, ringOverflows: overflows };
+    this.#before = this.#counted();
     this.tap.useRing(null, this.#nowUs());
     this.#restarts += 1;
     this.#options.onWorkerDied(error);
@@ -136,9 +177,34 @@ export class CaptureThread {
   }
 
   #onMessage(message: FromWorker): void {
-    if (message.kind !== 'idle') return;
-    this.#idle.clear();
-    for (const [session, seen] of message.sessions) this.#idle.set(session, seen);
+    switch (message.kind) {
+      case 'idle':
+        this.#idle.clear();
+        for (const session of message.sessions) this.#idle.set(session[0], session);
+        return;
+      case 'control':
+        this.#use(message.settings);
+        return;
+      case 'stopped':
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #use(settings: SettingsInForce): void {
+    const changed = JSON.stringify(settings) !== JSON.stringify(this.#settings);
+    this.#settings = settings;
+    this.tap.useRule(ruleOf(settings), this.#nowUs());
+    this.#tell({ kind: 'settings', settings });
+    if (changed) this.#options.onSettings?.(settings);
+    this.#controlKnown.resolve();
+  }
+
+  #idleness(session: number, pushed: number): Idleness {
+    const told = this.#idle.get(session);
+    if (told === undefined || told[1] !== pushed) return 'no';
+    return told[2] ? 'yes' : 'unknown';
   }
 
   #tell(message: ToWorker): void {
@@ -146,13 +212,26 @@ export class CaptureThread {
   }
 
   #showCounts(): void {
-    const { counts } = this.#options;
-    const before = this.#before;
     this.#cells?.set('readUpToUs', this.#nowUs());
-    this.#cells?.set('bytes', counts.bytes - before.bytes);
-    this.#cells?.set('sessionsTotal', counts.sessionsTotal - before.sessionsTotal);
-    this.#cells?.set('sessionsOpen', counts.sessionsOpen);
-    this.#cells?.set('ringDroppedBytes', this.tap.counts.droppedBytes - before.ringDroppedBytes);
-    this.#cells?.set('ringOverflows', this.tap.counts.overflows - before.ringOverflows);
+    this.#cells?.set('sessionsOpen', this.#options.counts.sessionsOpen);
+    const counted = this.#counted();
+    for (const cell of countedCells) this.#cells?.set(cell, counted[cell] - this.#before[cell]);
+  }
+
+  #counted(): Readonly<Record<CountedCell, number>> {
+    const { bytes, sessionsTotal } = this.#options.counts;
+    const { droppedBytes, overflows, unsampled, captureOff } = this.tap.counts;
+    return {
+      bytes,
+      sessionsTotal,
+      ringDroppedBytes: droppedBytes,
+      ringOverflows: overflows,
+      unsampledSessions: unsampled.sessions,
+      unsampledBytes: unsampled.bytes,
+      captureOffSessions: captureOff.sessions,
+      captureOffBytes: captureOff.bytes,
+    };
   }
 }
+
+const ruleOf = ({ capture, sampling }: SettingsInForce): TapRule => ({ capture: capture === 'on', sampling });

@@ -1,6 +1,6 @@
 // A whole proxy but for its listening socket: forwarding, capture, metrics and the drain. One per process.
 import type { Socket } from 'node:net';
-import { connectKafka } from '@mirrorstream/kafka';
+import { connectKafka, type KafkaConnectionOptions } from '@mirrorstream/kafka';
 import type { ServiceKit } from '@mirrorstream/service-kit';
 import { CaptureThread } from './capture-thread.ts';
 import type { CaptureProxyConfig } from './config.ts';
@@ -14,6 +14,8 @@ import { registerMetrics } from './metrics.ts';
 
 /** After the sessions have ended: for what waits for Kafka. */
 export const publishDeadlineMs = 15_000;
+/** A start waits so long for the control topic, lest what was switched off captures for a moment. Kafka may be away. */
+const controlDeadlineMs = 2_000;
 
 /** Which of how many processes this is. One alone is worker 0 of 1. */
 export interface WorkerPlace {
@@ -46,11 +48,11 @@ export async function startCapturingProxy(
   around: ProxySurroundings,
 ): Promise<CapturingProxy> {
   const { logger } = around;
-  if (config.capture) await connectKafka(config.kafka).close();
+  if (config.kafka !== null) await connectKafka(config.kafka).close();
   const connections = new ConnectionTelemetry(logger);
   const connectionOptions = await startConnections(config, connections);
   const counts: ForwardCounts = { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 };
-  const capture = config.capture ? startCapture(config, around, counts) : null;
+  const capture = config.kafka === null ? null : startCapture(config, config.kafka, around, counts);
   const proxy = createProxy({
     sources: config.sources,
     tap: capture === null ? null : tapTelling(capture.tap, around.onCancel),
@@ -58,6 +60,8 @@ export async function startCapturingProxy(
     forwarding: config.forwarding,
     ...connectionOptions,
   });
+  if (capture !== null && !(await capture.controlKnown(controlDeadlineMs)))
+    logger.warn({ ...config.settings }, 'the control topic did not answer in time: the flags hold until it does');
   connections.registerMetrics(around.metrics);
   registerMetrics(around.metrics, counts, capture);
   let drain: Drain | null = null;
@@ -103,6 +107,7 @@ function tapTelling(tap: Tap, onCancel: ProxySurroundings['onCancel']): Tap {
 
 function startCapture(
   config: CaptureProxyConfig,
+  kafka: KafkaConnectionOptions,
   { logger, place }: ProxySurroundings,
   counts: ForwardCounts,
 ): CaptureThread {
@@ -116,11 +121,13 @@ function startCapture(
       publishBufferBytes: config.publishBufferBytes,
       assemblyBytes: config.assemblyBytes,
       spool: config.spool,
-      kafka: config.kafka,
+      kafka,
+      flags: config.settings,
       logLevel: config.logLevel,
     },
     ringBytes: config.ringBytes,
     counts,
+    onSettings: (settings) => logger.info({ ...settings }, 'the control topic says what is captured'),
     onWorkerDied: (error) =>
       logger.error({ error: error.message }, 'the capture worker died; forwarding goes on, capture starts anew'),
   });

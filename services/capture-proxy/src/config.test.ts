@@ -24,7 +24,7 @@ describe('the configuration', () => {
   });
 
   it('needs no brokers when nothing is captured', () => {
-    assert.equal(parseConfig({ ...defaults, brokers: undefined, capture: 'off' }).capture, false);
+    assert.equal(parseConfig({ ...defaults, brokers: undefined, capture: 'off' }).kafka, null);
   });
 
   it('takes IPv6 addresses in brackets', () => {

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { type CaptureLimits, defaultCaptureLimits } from '@mirrorstream/capture';
-import { checkName } from '@mirrorstream/domain';
+import { type CaptureSettings, checkName, maxAnswerCapBytes } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
 import {
   type FlagTable,
@@ -27,7 +27,8 @@ export interface CaptureProxyConfig {
   readonly node: string;
   /** Processes that share the port; 1: this one alone. */
   readonly workers: number;
-  readonly capture: boolean;
+  /** In force until the control topic says otherwise. */
+  readonly settings: CaptureSettings;
   readonly partitions: number;
   readonly limits: CaptureLimits;
   readonly ringBytes: number;
@@ -37,7 +38,8 @@ export interface CaptureProxyConfig {
   readonly spool: { readonly directory: string; readonly maxBytes: number } | null;
   readonly drainDeadlineMs: number;
   readonly forwarding: Forwarding | 'auto';
-  readonly kafka: KafkaConnectionOptions;
+  /** Null: capture is off, and nobody can switch it on. */
+  readonly kafka: KafkaConnectionOptions | null;
   readonly logLevel: LogLevel;
 }
 
@@ -72,7 +74,18 @@ export const flags: FlagTable = [
     default: '1',
     description: 'processes that share the port, each a whole proxy: for more than one core',
   },
-  { name: 'capture', placeholder: 'on|off', default: 'on', description: 'off: forward only' },
+  {
+    name: 'capture',
+    placeholder: 'on|off',
+    default: 'on',
+    description: 'off: forward only; with --brokers it can be switched on while running (mirrorstream capture)',
+  },
+  {
+    name: 'sampling',
+    placeholder: 'SHARE',
+    default: '1',
+    description: 'share of the sessions that is captured, 0 to 1; can be changed while running (mirrorstream capture)',
+  },
   { name: 'partitions', placeholder: 'COUNT', default: '32', description: 'partitions of the envelopes topic' },
   {
     name: 'answers',
@@ -139,9 +152,13 @@ const schema = z.object({
   node: z.string().optional(),
   workers: integer(1, 64),
   capture: z.enum(['on', 'off']),
+  sampling: z
+    .string()
+    .regex(/^(0(\.\d+)?|1(\.0+)?)$/, 'must be from 0 to 1')
+    .transform(Number),
   partitions: integer(1, 10_000),
   answers: z.enum(['none', 'digest', 'full']),
-  'answer-cap': integer(0, 256 * 1024),
+  'answer-cap': integer(0, maxAnswerCapBytes),
   'ring-bytes': integer(minRingBytes, maxRingBytes),
   'publish-buffer-bytes': integer(1024 * 1024, 8 * 1024 ** 3),
   'assembly-bytes': integer(8 * 1024 * 1024, 8 * 1024 ** 3),
@@ -154,7 +171,7 @@ const schema = z.object({
 /** Throws a ZodError or `badInput`, naming the flag. */
 export function parseConfig(values: FlagValues): CaptureProxyConfig {
   const flag = schema.parse(values);
-  const capture = flag.capture === 'on';
+  const { capture, sampling, answers, 'answer-cap': answerCapBytes } = flag;
   return {
     listen: flag.listen,
     sources: flag.source,
@@ -162,9 +179,9 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
     sourceName: checkName('source', flag['source-name']),
     node: checkName('capture node', flag.node ?? nodeNameOf(hostname())),
     workers: flag.workers,
-    capture,
+    settings: { capture, sampling, answers, answerCapBytes },
     partitions: flag.partitions,
-    limits: { ...defaultCaptureLimits, answers: flag.answers, answerCapBytes: flag['answer-cap'] },
+    limits: { ...defaultCaptureLimits, answers, answerCapBytes },
     ringBytes: flag['ring-bytes'],
     publishBufferBytes: flag['publish-buffer-bytes'],
     assemblyBytes: flag['assembly-bytes'],
@@ -172,9 +189,10 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
       flag['spool-dir'] === undefined ? null : { directory: resolve(flag['spool-dir']), maxBytes: flag['spool-bytes'] },
     drainDeadlineMs: flag['drain-deadline'],
     forwarding: flag.forwarding,
-    kafka: capture
-      ? kafkaOptionsFrom(values, `capture-proxy-${flag['source-name']}`)
-      : { brokers: [], clientId: 'none' },
+    kafka:
+      capture === 'on' || values['brokers'] !== undefined
+        ? kafkaOptionsFrom(values, `capture-proxy-${flag['source-name']}`)
+        : null,
     logLevel: values['log-level'] as LogLevel, // checked by runService
   };
 }

@@ -15,7 +15,7 @@ export function startDrain(proxy: Pick<ForwardingProxy, 'sessions'>, deadlineMs:
   let until = performance.now() + deadlineMs;
   const drained = async (): Promise<number> => {
     for (;;) {
-      for (const session of [...proxy.sessions()]) if (session.isIdle()) session.shutDown();
+      for (const session of [...proxy.sessions()]) session.drain();
       const busy = [...proxy.sessions()];
       if (busy.length === 0) return 0;
       // As a server that shuts down does: what streams changes is ended when all others have ended.

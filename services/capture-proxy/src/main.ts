@@ -32,7 +32,7 @@ async function startAlone(config: CaptureProxyConfig, kit: ServiceKit): Promise<
     },
   );
   const listen = `${listener.listening.host}:${listener.listening.port}`;
-  logger.info({ listen, forwarding: proxy.forwarding, capture: config.capture }, 'forwarding');
+  logger.info({ listen, forwarding: proxy.forwarding, capture: config.settings.capture }, 'forwarding');
   kit.ready({ listen });
   return {
     stop: async (deadlineMs) => {

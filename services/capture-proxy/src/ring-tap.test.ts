@@ -5,7 +5,7 @@ import { createRingMemory, minRingBytes, RecordKind, RingConsumer, RingProducer 
 import { RingTap } from './ring-tap.ts';
 
 const startup = Buffer.from('startup');
-const idleWorker = { isIdle: () => true };
+const idleWorker = { idle: () => 'yes' as const };
 
 /** What the worker would see, as one readable line per record. */
 function trace(consumer: RingConsumer): string[] {

@@ -18,6 +18,8 @@ export const RecordKind = {
   missedServer: 5,
   /** A CancelRequest, payload: process id and secret key. */
   cancel: 6,
+  /** The session is not captured any more, on purpose; the reason (GapReason) is in the length field. */
+  leftOut: 7,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 
@@ -219,5 +221,5 @@ export class RingConsumer {
 }
 
 function isMark(kind: number): boolean {
-  return kind >= RecordKind.opened && kind <= RecordKind.missedServer;
+  return (kind >= RecordKind.opened && kind <= RecordKind.missedServer) || kind === RecordKind.leftOut;
 }

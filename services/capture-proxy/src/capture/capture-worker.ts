@@ -1,5 +1,5 @@
 // The capture worker: empties the ring every few ms, assembles, gathers, publishes, and counts. Nobody wakes it and it keeps nobody waiting.
-import { createSequencer } from '@mirrorstream/capture';
+import { type AnswerRule, createSequencer } from '@mirrorstream/capture';
 import { type CaptureSnapshot, envelopesTopic } from '@mirrorstream/domain';
 import { GapReason } from '@mirrorstream/envelope';
 import { type Batcher, createBatcher, type OutgoingRecord } from '@mirrorstream/kafka';
@@ -14,7 +14,7 @@ import { type CaptureRecord, Publisher } from './publisher.ts';
 import { SessionTable } from './session-table.ts';
 import { SharedCells } from './shared-cells.ts';
 import { watermarkOf } from './watermark.ts';
-import type { WorkerSettings } from './worker-protocol.ts';
+import type { IdleSession, SettingsInForce, WorkerSettings } from './worker-protocol.ts';
 
 /** Wait between two looks at the ring: from this under load, growing to that while there is nothing to see. */
 const busyPollMs = 2;
@@ -56,6 +56,7 @@ export class CaptureWorker {
   #pollMs = busyPollMs;
   #agesCheckedUs = 0;
   #heartbeatUs = 0;
+  #inForce: SettingsInForce;
   #stopping = false;
   /** Records are left whose fate is unknown, or that lie in the spool: a successor closes the books. */
   #unfinished = false;
@@ -67,6 +68,7 @@ export class CaptureWorker {
     const { settings } = options;
     const zeroUs = wallUsAtMonoZero();
     this.#settings = settings;
+    this.#inForce = settings.settings;
     this.#nowUs = options.nowUs;
     this.#ring = new RingConsumer(settings.ringMemory);
     this.#cells = new SharedCells(settings.cellMemory);
@@ -104,7 +106,7 @@ export class CaptureWorker {
       random: options.random,
       clock: { wallUsAtMonoZero: zeroUs },
       sequencer: this.#sequencer,
-      limits: { ...settings.limits },
+      limits: { ...settings.limits, ...answersOf(settings.settings) },
       emit: (owner, draft, monoUs) => this.#publisher.add(owner, draft, monoUs),
     });
   }
@@ -117,13 +119,19 @@ export class CaptureWorker {
     this.#outbox.useSpool(spool);
   }
 
+  /** In force on the forwarding thread already. */
+  use(settings: SettingsInForce): void {
+    this.#inForce = settings;
+    this.#sessions.keepAnswers(answersOf(settings));
+  }
+
   /** Records of the spool that cannot be read back. */
   unreadable(lost: { readonly transactions: number; readonly sizeBytes: number }): void {
     this.ledger.unreadable(lost, GapReason.SPOOL_FAILED);
     this.#publisher.missing(lost.transactions, lost.sizeBytes, GapReason.SPOOL_FAILED);
   }
 
-  idleSessions(): (readonly [id: number, seen: number])[] {
+  idleSessions(): IdleSession[] {
     return this.#ring.backlogBytes() === 0 ? this.#sessions.idle() : [];
   }
 
@@ -142,7 +150,7 @@ export class CaptureWorker {
 
   snapshot(atMs: number, final: boolean): CaptureSnapshot {
     const cells = this.#cells;
-    return this.ledger.snapshot({
+    const counted = this.ledger.snapshot({
       source: this.#settings.source,
       captureNode: this.#settings.captureNode,
       incarnation: this.#settings.incarnation,
@@ -157,6 +165,15 @@ export class CaptureWorker {
       ringDroppedBytes: Math.max(0, cells.get('ringDroppedBytes') - this.#sessions.missedBytes),
       backlogBytes: this.#ring.backlogBytes() + this.#sessions.bufferedBytes(),
     });
+    const { revision, capture, sampling, answers, answerCapBytes } = this.#inForce;
+    return {
+      ...counted,
+      control: { revision, capture, sampling, answers, answerCapBytes },
+      leftOut: {
+        unsampled: { sessions: cells.get('unsampledSessions'), bytes: cells.get('unsampledBytes') },
+        captureOff: { sessions: cells.get('captureOffSessions'), bytes: cells.get('captureOffBytes') },
+      },
+    };
   }
 
   #poll(): void {
@@ -224,3 +241,5 @@ export class CaptureWorker {
     else this.ledger.unreadable(record, GapReason.SHUTDOWN);
   }
 }
+
+const answersOf = ({ answers, answerCapBytes }: SettingsInForce): AnswerRule => ({ answers, answerCapBytes });

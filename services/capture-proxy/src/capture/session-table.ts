@@ -1,5 +1,6 @@
 // The worker's sessions: takes records out of the ring and hands them to each session's assembler.
 import {
+  type AnswerRule,
   type Completion,
   openSession,
   type SessionCapture,
@@ -10,6 +11,8 @@ import { type CaptureRecordDraft, GapReason } from '@mirrorstream/envelope';
 import { RecordKind, type RingHandler } from '../ring.ts';
 import { BackendKeyFinder, keyText } from './backend-key.ts';
 import type { DraftOwner } from './publisher.ts';
+import { sessionIdOf } from './session-id.ts';
+import type { IdleSession } from './worker-protocol.ts';
 
 export interface SessionTableOptions extends Pick<SessionCaptureOptions, 'clock' | 'sequencer' | 'limits'> {
   readonly incarnation: string;
@@ -31,7 +34,7 @@ class WorkerSession implements DraftOwner {
   /** The time of the record under way: what drafts emitted meanwhile are stamped with in their batch. */
   nowUs = 0;
 
-  constructor(sessionId: string, partition: number, options: SessionTableOptions) {
+  constructor(sessionId: string, partition: number, options: SessionTableOptions, answers: AnswerRule) {
     this.sessionId = sessionId;
     this.partition = partition;
     this.capture = openSession({
@@ -39,7 +42,7 @@ class WorkerSession implements DraftOwner {
       samplingDraw: samplingDrawOf(sessionId),
       clock: options.clock,
       sequencer: options.sequencer,
-      limits: options.limits,
+      limits: { ...options.limits, ...answers },
       emit: (draft) => options.emit(this, draft, this.nowUs),
     });
   }
@@ -55,10 +58,19 @@ export class SessionTable implements RingHandler {
   readonly #byKey = new Map<string, WorkerSession>();
   /** Open sessions per partition. */
   readonly #load: Int32Array;
+  #answers: AnswerRule;
 
   constructor(options: SessionTableOptions) {
     this.#options = options;
     this.#load = new Int32Array(options.partitions);
+    const { answers, answerCapBytes } = options.limits;
+    this.#answers = { answers, answerCapBytes };
+  }
+
+  /** Of all sessions, from their next exchange on. */
+  keepAnswers(rule: AnswerRule): void {
+    this.#answers = rule;
+    for (const { capture } of this.#sessions.values()) capture.keepAnswers(rule);
   }
 
   record(kind: RecordKind, id: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void {
@@ -88,6 +100,7 @@ export class SessionTable implements RingHandler {
     if (session === undefined) return;
     session.nowUs = monoUs;
     if (kind === RecordKind.closed) this.#close(id, session, monoUs);
+    else if (kind === RecordKind.leftOut) session.capture.missed('client', 0, monoUs, count as GapReason);
     else {
       const reason =
         this.#options.restarted && session.keyFinder !== null ? GapReason.WORKER_RESTART : GapReason.RING_FULL;
@@ -133,19 +146,19 @@ export class SessionTable implements RingHandler {
     return bytes;
   }
 
-  /** Sessions without an open transaction, and how many records of them were seen when that was true. */
-  idle(): (readonly [id: number, seen: number])[] {
-    const idle: (readonly [number, number])[] = [];
-    for (const [id, session] of this.#sessions)
-      if (session.capture.openTransactions === 0) idle.push([id, session.seen]);
+  /** Sessions without an open transaction and those not followed, and how many records of them were seen when that was true. */
+  idle(): IdleSession[] {
+    const idle: IdleSession[] = [];
+    for (const [id, { capture, seen }] of this.#sessions)
+      if (capture.idle !== false) idle.push([id, seen, capture.idle === true]);
     return idle;
   }
 
   #open(id: number): void {
     const partition = this.#choosePartition();
     this.#load[partition] = (this.#load[partition] as number) + 1;
-    const sessionId = `${this.#options.incarnation}-${(id >>> 0).toString(36)}`;
-    this.#sessions.set(id, new WorkerSession(sessionId, partition, this.#options));
+    const sessionId = sessionIdOf(this.#options.incarnation, id);
+    this.#sessions.set(id, new WorkerSession(sessionId, partition, this.#options, this.#answers));
   }
 
   /** The less loaded of two random ones: nearly even, and no table to search. */

@@ -6,12 +6,17 @@ const cells = {
   sessionsOpen: 2,
   ringDroppedBytes: 3,
   ringOverflows: 4,
+  /** Left out on purpose: sessions that began so, and bytes. */
+  unsampledSessions: 6,
+  unsampledBytes: 7,
+  captureOffSessions: 8,
+  captureOffBytes: 9,
   /** The forwarding thread's clock, µs: whatever it had read by then is in the ring or was dropped. */
   readUpToUs: 5,
 } as const;
 export type SharedCell = keyof typeof cells;
 
-export const createCellMemory = (): SharedArrayBuffer => new SharedArrayBuffer(64);
+export const createCellMemory = (): SharedArrayBuffer => new SharedArrayBuffer(128);
 
 /** Not for the hot path: a store allocates. */
 export class SharedCells {

@@ -1,5 +1,6 @@
-// What the forwarding thread and the capture worker say to each other besides the ring. Rare: start, drain, stop.
+// What the forwarding thread and the capture worker say to each other besides the ring. Rare: start, control, drain, stop.
 import type { CaptureLimits } from '@mirrorstream/capture';
+import type { CaptureSettings } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
 import type { LogLevel } from '@mirrorstream/service-kit';
 
@@ -18,6 +19,10 @@ export interface WorkerSettings {
   readonly restarted: boolean;
   readonly partitions: number;
   readonly limits: CaptureLimits;
+  /** What the flags say; the control topic's word goes over it. */
+  readonly flags: CaptureSettings;
+  /** In force when the worker begins. */
+  readonly settings: SettingsInForce;
   readonly publishBufferBytes: number;
   /** What all sessions together may hold unpublished. */
   readonly assemblyBytes: number;
@@ -27,11 +32,24 @@ export interface WorkerSettings {
   readonly logLevel: LogLevel;
 }
 
+/** What is in force. `revision`: offset of the control record that says so (decimal); null: the flags alone. */
+export interface SettingsInForce extends CaptureSettings {
+  readonly revision: string | null;
+}
+
+/** `seen`: records of it that were handled by then. `followed`: no transaction is open; else nobody knows. */
+export type IdleSession = readonly [id: number, seen: number, followed: boolean];
+
 export type ToWorker =
+  /** In force on the forwarding thread from now on. */
+  | { readonly kind: 'settings'; readonly settings: SettingsInForce }
   /** Say again and again which sessions are idle. */
-  { readonly kind: 'drain' } | { readonly kind: 'stop'; readonly deadlineMs: number };
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'stop'; readonly deadlineMs: number };
 
 export type FromWorker =
-  | { readonly kind: 'idle'; readonly sessions: readonly (readonly [id: number, seen: number])[] }
+  | { readonly kind: 'idle'; readonly sessions: readonly IdleSession[] }
+  /** The control topic was read to its end, or a record was added to it: this is to be in force. */
+  | { readonly kind: 'control'; readonly settings: SettingsInForce }
   /** All is published, or the deadline has passed; the worker exits. */
   | { readonly kind: 'stopped'; readonly complete: boolean };

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { connectKafka } from '@mirrorstream/kafka';
 import { createLogger } from '@mirrorstream/service-kit';
+import { ControlFollower } from '../control/control-follower.ts';
 import { createMonoClock } from '../forward/mono-clock.ts';
 import { CaptureWorker } from './capture-worker.ts';
 import { KafkaLink } from './kafka-link.ts';
@@ -27,12 +28,24 @@ const worker = new CaptureWorker({
   },
 });
 const spool = new SpoolAccess({ settings, worker, logger });
-const link = new KafkaLink({ client: connectKafka(settings.kafka, logger), worker, settings, spool, logger });
+const client = connectKafka(settings.kafka, logger);
+const link = new KafkaLink({ client, worker, settings, spool, logger });
 
 const tell = (message: FromWorker): void => parentPort?.postMessage(message);
 
+const control = new ControlFollower({
+  client,
+  source: settings.source,
+  flags: settings.flags,
+  logger,
+  onSettings: (inForce) => tell({ kind: 'control', settings: inForce }),
+});
+
 parentPort?.on('message', (message: ToWorker) => {
   switch (message.kind) {
+    case 'settings':
+      worker.use(message.settings);
+      return;
     case 'drain':
       setInterval(() => tell({ kind: 'idle', sessions: worker.idleSessions() }), idleReportMs).unref();
       return;
@@ -47,9 +60,11 @@ parentPort?.on('message', (message: ToWorker) => {
 worker.start();
 spool.open();
 link.open();
+control.open();
 
 async function stop(deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs;
+  control.close();
   // Some of the time is for the last snapshot.
   await worker.stop(deadlineMs * 0.8);
   await spool.close();

@@ -336,7 +336,7 @@ function recordingTap(lines: string[]): Tap {
         client: (chunk) => lines.push(`c ${Buffer.from(chunk)}`),
         server: (chunk) => lines.push(`s ${Buffer.from(chunk)}`),
         closed: () => lines.push('closed'),
-        isIdle: () => true,
+        idle: () => 'yes',
       };
     },
     cancel: () => undefined,

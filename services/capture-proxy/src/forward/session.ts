@@ -49,6 +49,10 @@ interface Admission {
   readonly answer: Buffer | null;
 }
 
+/** How long a client may be held back in a drain; how long a silence settles that nothing is under way. Longer than capture's delay. */
+const holdUs = 400_000;
+const settledUs = 200_000;
+
 export class Session {
   readonly #socket: Socket;
   readonly #around: SessionSurroundings;
@@ -62,8 +66,12 @@ export class Session {
   #clientEnded = false;
   #serverEnded = false;
   #timer: NodeJS.Timeout | null = null;
-  /** Of a session that is not captured: the server's last bytes say that no transaction is open, and the client said nothing since. */
-  #saidIdle = false;
+  /** When the server's last bytes said that no transaction is open; 0: they did not, or the client has said something since. */
+  #saidIdleUs = 0;
+  #draining = false;
+  /** What keeps the client from being read: the server takes no more; a drain that waits for capture to see that it may end here. */
+  #pressed = false;
+  #heldUs = 0;
 
   constructor(socket: Socket, around: SessionSurroundings) {
     this.#socket = socket;
@@ -79,10 +87,33 @@ export class Session {
       .catch((error: unknown) => this.#onBug(error));
   }
 
-  /** No transaction is known to be open: the session may be closed without breaking anybody's work. */
-  isIdle(): boolean {
+  /**
+   * Ends the session if no transaction is open; else it ends at a later call. Call it every few ms: a client without think time is
+   * held back for a moment when the server has just said that it is idle, so that there is such a moment.
+   */
+  drain(): void {
+    this.#draining = true;
+    if (this.#mayEnd()) this.#close('plain');
+    else if (this.#heldUs !== 0 && this.#around.nowUs() - this.#heldUs > holdUs) this.#release();
+  }
+
+  /** What capture says, where it follows the session; else what the server's last bytes said, a while ago (it may have more to answer). */
+  #mayEnd(): boolean {
     if (this.#state === 'opening' || this.#state === 'refused') return true;
-    return this.#tapped === null ? this.#saidIdle : this.#tapped.isIdle();
+    const idle = this.#tapped?.idle() ?? 'unknown';
+    if (idle !== 'unknown') return idle === 'yes';
+    return this.#saidIdleUs !== 0 && this.#around.nowUs() - this.#saidIdleUs > settledUs;
+  }
+
+  #hold(client: Leg, atUs: number): void {
+    if (this.#heldUs === 0 && !this.#clientEnded) client.pause();
+    this.#heldUs = atUs;
+  }
+
+  /** It was not the end of what the client had sent. */
+  #release(): void {
+    this.#heldUs = 0;
+    if (!this.#pressed && !this.#clientEnded) this.#client?.resume();
   }
 
   /** Streams changes for as long as its client likes: a server that shuts down ends such a one when all others have ended. */
@@ -217,7 +248,10 @@ export class Session {
     server.start(greeting === null ? events : this.#greetingEvents(greeting, events, server));
     client.start(this.#clientEvents(client, server));
     if (answer !== null) events.onChunk(answer);
-    if (!drained) client.pause();
+    if (!drained) {
+      this.#pressed = true;
+      client.pause();
+    }
   }
 
   #clientEvents(client: Leg, server: Leg): LegEvents {
@@ -226,10 +260,13 @@ export class Session {
     return {
       onChunk: (chunk) => {
         const atUs = nowUs();
-        if (!server.write(chunk)) client.pause();
+        if (!server.write(chunk)) {
+          this.#pressed = true;
+          client.pause();
+        }
         counts.bytes += chunk.length;
+        this.#saidIdleUs = 0;
         if (tapped !== null) tapped.client(chunk, atUs);
-        else this.#saidIdle = false;
       },
       onEnd: () => {
         this.#clientEnded = true;
@@ -249,8 +286,9 @@ export class Session {
         const atUs = nowUs();
         if (!client.write(chunk)) server.pause();
         counts.bytes += chunk.length;
+        this.#saidIdleUs = saysIdle(chunk) ? atUs : 0;
         if (tapped !== null) tapped.server(chunk, atUs);
-        else this.#saidIdle = saysIdle(chunk);
+        if (this.#draining && this.#saidIdleUs !== 0) this.#hold(client, atUs);
       },
       onEnd: () => {
         this.#serverEnded = true;
@@ -260,7 +298,10 @@ export class Session {
         this.#closeWhenBothEnded();
       },
       onFailed: () => this.#close('reset'),
-      onDrained: () => client.resume(),
+      onDrained: () => {
+        this.#pressed = false;
+        if (this.#heldUs === 0) client.resume();
+      },
     };
   }
 

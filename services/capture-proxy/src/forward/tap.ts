@@ -1,13 +1,15 @@
 // What the forwarding thread tells capture. Every call returns at once, never throws and never waits.
 
+export type Idleness = 'yes' | 'no' | 'unknown';
+
 /** One captured session as the forwarding thread sees it. */
 export interface TapSession {
   /** Bytes that were forwarded. The view is read before the call returns and not kept. */
   client(chunk: Uint8Array, monoUs: number): void;
   server(chunk: Uint8Array, monoUs: number): void;
   closed(monoUs: number): void;
-  /** Nothing of this session is unseen and no transaction is open, as far as capture knows now. */
-  isIdle(): boolean;
+  /** `yes`: capture has seen all of this session, and no transaction is open. `unknown`: it does not follow the session now. */
+  idle(): Idleness;
 }
 
 export interface Tap {

@@ -19,7 +19,7 @@ export async function startWorkers(config: CaptureProxyConfig, kit: ServiceKit):
   try {
     const listener = await supervisor.start();
     const listen = `${listener.listening.host}:${listener.listening.port}`;
-    kit.logger.info({ listen, workers: config.workers, capture: config.capture }, 'forwarding');
+    kit.logger.info({ listen, workers: config.workers, capture: config.settings.capture }, 'forwarding');
     kit.ready({ listen, workers: config.workers });
     return supervisor;
   } catch (error) {

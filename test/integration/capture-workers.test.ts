@@ -1,0 +1,133 @@
+// Several worker processes behind one port, several proxies for one source: nobody notices, and the account is that of all of them.
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { after, describe, it } from 'node:test';
+import {
+  createDatabase,
+  createTpcbTables,
+  runTpcb,
+  sharedPostgres,
+  tpcbSums,
+  uniqueName,
+  WireConnection,
+  waitFor,
+  withClient,
+} from '@mirrorstream/testkit';
+import { endProxies, published, snapshotsOf, startProxy, stopInOrder, sumOf } from './capture-scene.ts';
+
+after(endProxies);
+
+const workers = ['--workers', '2'] as const;
+
+describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
+  it('adds up over two proxies with two workers each, to the last transaction', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    await createTpcbTables(database.url, 2);
+    const sourceName = uniqueName('proxy');
+    const proxies = await Promise.all(['a', 'b'].map((node) => startProxy({ sourceName, node, flags: workers })));
+    const url = proxies.map((proxy) => proxy.via(database.url));
+    const load = await runTpcb({ url, clients: 8, transactions: 100, scale: 2, seed: 3, reconnectEvery: 20 });
+    assert.deepEqual(load.errors, {});
+    assert.equal((await tpcbSums(database.url)).historyRows, 800);
+    for (const proxy of proxies) await stopInOrder(proxy);
+    const [first] = proxies;
+    assert.ok(first);
+    const snapshots = await snapshotsOf(first);
+    const found = await published(first);
+    assert.deepEqual(snapshots.map(({ captureNode, worker }) => `${captureNode}${worker}`).sort(), [
+      'a0',
+      'a1',
+      'b0',
+      'b1',
+    ]);
+    for (const { captureNode, worker, transactions, sessions, final, dropped, pending } of snapshots) {
+      assert.deepEqual([final, dropped.transactions, pending.transactions], [true, 0, 0]);
+      // 4 clients per proxy, 5 connections each: every worker had its share.
+      assert.ok(sessions.total >= 8 && sessions.total <= 12, `${captureNode}${worker} had ${sessions.total} sessions`);
+      assert.ok(transactions > 0);
+    }
+    assert.equal(
+      sumOf(snapshots, ({ transactions }) => transactions),
+      800,
+    );
+    assert.equal(
+      sumOf(snapshots, ({ sessions }) => sessions.total),
+      40,
+    );
+    assert.equal(found.transactions, 800);
+    const origins = new Set(found.batches.map(({ captureNode, worker }) => `${captureNode}${worker}`));
+    assert.deepEqual([...origins].sort(), ['a0', 'a1', 'b0', 'b1']);
+  });
+
+  it('goes on when a worker is killed: the others notice nothing, it is started anew, its books are closed', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    await createTpcbTables(database.url);
+    const proxy = await startProxy({ flags: workers });
+    const pidOf = (line: string): number => (JSON.parse(line) as { workerPid: number }).workerPid;
+    const victim = pidOf(await proxy.service.waitForLine(/"worker":1,.*a worker process is ready/));
+    const clients = [
+      await WireConnection.connect(proxy.via(database.url)),
+      await WireConnection.connect(proxy.via(database.url)),
+    ];
+    const select = Buffer.from('Q\0\0\0\x0dSELECT 1\0', 'latin1');
+    for (const client of clients) await client.exchange(select);
+    await waitFor(async () => sumOf(await snapshotsOf(proxy), ({ transactions }) => transactions) === 2, {
+      what: 'both workers to have published',
+    });
+    process.kill(victim, 'SIGKILL');
+    const died = JSON.parse(await proxy.service.waitForLine(/a worker process died/)) as Record<string, unknown>;
+    assert.deepEqual([died['level'], died['worker'], died['workerPid'], died['how']], ['error', 1, victim, 'SIGKILL']);
+    const answered = await Promise.allSettled(clients.map((client) => client.exchange(select)));
+    assert.deepEqual(answered.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+    await waitFor(() => proxy.service.lines().filter((line) => /"worker":1,.*is ready/.test(line)).length === 2, {
+      what: 'the worker to be ready again',
+    });
+    await proxy.service.waitForLine(/closed the books/);
+    const load = await runTpcb({ url: proxy.via(database.url), clients: 4, transactions: 25, seed: 5 });
+    assert.deepEqual(load.errors, {});
+    for (const client of clients) await client.close();
+    await stopInOrder(proxy);
+    const snapshots = await snapshotsOf(proxy);
+    assert.deepEqual(snapshots.map(({ worker, final }) => [worker, final]).sort(), [
+      [0, true],
+      [1, true],
+      [1, true],
+    ]);
+    assert.equal(
+      sumOf(snapshots, ({ transactions }) => transactions),
+      103,
+    );
+    assert.equal((await published(proxy)).transactions, 103);
+  });
+
+  it('notes a cancel at its session, whichever worker it went through', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    const proxy = await startProxy({ flags: workers });
+    await withClient(proxy.via(database.url), async (client) => {
+      const sleeping = assert.rejects(client.query('SELECT pg_sleep(60)'), { code: '57014' });
+      const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+      const asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+      await withClient(database.url, (observer) =>
+        waitFor(async () => (await observer.query(asleep, [processID])).rowCount === 1, { what: 'the query to sleep' }),
+      );
+      const cancel = Buffer.alloc(16);
+      for (const [i, word] of [16, 80_877_102, processID, secretKey].entries()) cancel.writeInt32BE(word | 0, i * 4);
+      // One client is there already: this one is the other worker's.
+      const through = new URL(proxy.via(database.url));
+      connect(Number(through.port), through.hostname).end(cancel);
+      await sleeping;
+    });
+    await stopInOrder(proxy);
+    const exchanges = (await published(proxy)).batches
+      .flatMap(({ records }) => records)
+      .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
+    assert.deepEqual(
+      exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
+      [true],
+    );
+  });
+
+  it('ends with 2 and says why when the workers cannot be what the flags say', async () => {
+    await assert.rejects(startProxy({ flags: [...workers, '--kafka-tls-ca', '/nowhere/ca.pem'] }), /nowhere/);
+  });
+});

@@ -7,4 +7,6 @@ export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
+export * from './order-merge.ts';
+export * from './ordered-exchange.ts';
 export * from './stands-alone.ts';

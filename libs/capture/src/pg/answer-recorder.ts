@@ -5,6 +5,7 @@ import { AnswerStorage, StatementEnd } from '@mirrorstream/envelope';
 import { B, frameEndAt, HEADER_BYTES, uint16At } from '@mirrorstream/pg-wire';
 import { ByteLog } from '../byte-log.ts';
 import type { AnswerRule, CaptureLimits } from '../limits.ts';
+import { redactMessage } from './redact.ts';
 
 /** An answer is never cut in two, so it must fit a part beside its observations. */
 const MOST_OF_PART = 0.4;
@@ -12,6 +13,8 @@ const MOST_OF_PART = 0.4;
 const storageOf = { none: AnswerStorage.NONE, digest: AnswerStorage.DIGEST, full: AnswerStorage.FULL } as const;
 
 const MAX_KEPT_ROW_BYTES = 4 * 1024;
+
+const quotesStatements = (type: number): boolean => type === B.ErrorResponse || type === B.NoticeResponse;
 
 export class AnswerRecorder {
   /** Answers of the transaction's finished exchanges, and of the one under way from `rawFrom` on. */
@@ -30,6 +33,9 @@ export class AnswerRecorder {
   #next: AnswerRule;
   #digester: AnswerDigester | null = null;
   #sentAtUs = 0;
+  // The frame that comes in pieces.
+  #largeType = 0;
+  #largeBytes = 0;
   // The statement under way.
   #rows = 0;
   #rowBytes = 0;
@@ -87,6 +93,7 @@ export class AnswerRecorder {
       if (this.sizeBytes > this.#capBytes) this.#spill();
       else {
         this.#keep(buffer, start, end);
+        if (quotesStatements(type)) this.#redactLast(end - start);
         return;
       }
     }
@@ -96,6 +103,8 @@ export class AnswerRecorder {
   /** A frame too large to hold: its type and length field, then its body in pieces, then its end. */
   beginFrame(type: number, length: number): void {
     this.sizeBytes += length + 1;
+    this.#largeType = type;
+    this.#largeBytes = length + 1;
     if (type === B.DataRow || type === B.CopyData) this.#countRow(length - 4);
     if (this.storage === AnswerStorage.FULL) {
       if (this.sizeBytes > this.#capBytes) this.#spill();
@@ -116,6 +125,7 @@ export class AnswerRecorder {
 
   endFrame(atUs: number): void {
     if (this.storage !== AnswerStorage.FULL) this.#digester?.finishFrame(atUs - this.#sentAtUs);
+    else if (quotesStatements(this.#largeType)) this.#redactLast(this.#largeBytes);
   }
 
   /** Copies what is pending of the chunk in hand. */
@@ -158,6 +168,11 @@ export class AnswerRecorder {
 
   get lastFailed(): boolean {
     return this.observations.at(-1)?.end === StatementEnd.ERROR;
+  }
+
+  /** Nothing of the answer's bytes is to be kept: digests at most. */
+  keepDigests(): void {
+    if (this.storage === AnswerStorage.FULL) this.#spill();
   }
 
   /** The exchange is over: copies what is pending and brings in the digests. */
@@ -222,6 +237,14 @@ export class AnswerRecorder {
     this.#run = buffer;
     this.#runStart = start;
     this.#runEnd = end;
+  }
+
+  /** Errors and notices quote the statement they are about: the last bytes of the log are such a frame. */
+  #redactLast(sizeBytes: number): void {
+    this.flush();
+    const { buffer } = this.log;
+    const end = this.log.indexOf(this.log.end);
+    redactMessage(buffer, end - sizeBytes + HEADER_BYTES, end);
   }
 
   /** The answer outgrew the cap: what was kept is digested and let go. */

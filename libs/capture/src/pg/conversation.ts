@@ -16,6 +16,7 @@ import type { Sequencer } from '../sequencer.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
 import { type Tag, TagCache } from './command-tag.ts';
+import { FrameHead } from './frame-head.ts';
 import { OpenExchange, type Status } from './open-exchange.ts';
 import { StatementTable } from './prepared.ts';
 import { hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
@@ -54,6 +55,7 @@ export class Conversation {
   /** The frame coming in is a stray copy message of which bytes were dropped. */
   #strayTail = false;
   readonly #limits: CaptureLimits;
+  readonly #errorHead = new FrameHead();
   readonly #recorder: AnswerRecorder;
   readonly #matcher: ReplyMatcher;
   readonly #statements: StatementTable;
@@ -153,14 +155,18 @@ export class Conversation {
   serverFrameBegin(type: number, length: number, startedAtUs: number): boolean {
     if (isAsynchronous(type)) {
       if (this.#exchange.answering) this.#recorder.beginFrame(type, length);
+      // A value too long to read.
+      if (type === B.ParameterStatus) this.settings.overflowed = true;
       return true;
     }
-    if (this.#step(type, startedAtUs) === Reply.outOfStep) return false;
+    if (isAlwaysSmall(type) || this.#step(type, startedAtUs) === Reply.outOfStep) return false;
+    if (type === B.ErrorResponse) this.#errorHead.begin(type);
     if (this.#exchange.answering) this.#recorder.beginFrame(type, length);
     return true;
   }
 
   serverFramePart(buffer: Uint8Array, start: number, end: number): void {
+    this.#errorHead.part(buffer, start, end);
     if (this.#exchange.answering) this.#recorder.framePart(buffer, start, end);
   }
 
@@ -169,7 +175,8 @@ export class Conversation {
     if (!this.#exchange.answering) return;
     this.#recorder.endFrame(atUs);
     if (type === B.FunctionCallResponse) this.#recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
-    if (type === B.ErrorResponse) this.#failed('', '', atUs);
+    if (type === B.ParameterDescription) this.#use.described(this.#matcher.matched as ClientFrame);
+    if (type === B.ErrorResponse) this.#errorReceived(this.#errorHead.take(), atUs);
   }
 
   /** The chunk in hand goes away. */
@@ -322,11 +329,9 @@ export class Conversation {
       case Reply.statementDone:
         this.#statementDone(type, buffer, start, end, atUs);
         return true;
-      case Reply.failed: {
-        const severity = errorSeverity(buffer, start, end) || errorField('S', buffer, start, end);
-        this.#failed(sqlState(buffer, start, end), severity, atUs);
+      case Reply.failed:
+        this.#failed(sqlState(buffer, start, end), severityOf(buffer, start, end), atUs);
         return true;
-      }
       default: {
         const status = statusOf[readyForQueryStatus(buffer, start, end)] ?? '';
         if (status === '') return false;
@@ -354,6 +359,10 @@ export class Conversation {
       default:
         recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
     }
+  }
+
+  #errorReceived(frame: Uint8Array, atUs: number): void {
+    this.#failed(sqlState(frame, 0, frame.length), severityOf(frame, 0, frame.length), atUs);
   }
 
   #failed(state: string, severity: string, atUs: number): void {
@@ -428,6 +437,28 @@ function isAsynchronous(type: number): boolean {
       return true;
     default:
       return !isKnownType('backend', type);
+  }
+}
+
+function severityOf(buffer: Uint8Array, start: number, end: number): string {
+  return errorSeverity(buffer, start, end) || errorField('S', buffer, start, end);
+}
+
+/** Messages of a fixed size, or that hold a short text: a long one is none of PostgreSQL's. */
+function isAlwaysSmall(type: number): boolean {
+  switch (type) {
+    case B.ReadyForQuery:
+    case B.CommandComplete:
+    case B.ParseComplete:
+    case B.BindComplete:
+    case B.CloseComplete:
+    case B.EmptyQueryResponse:
+    case B.PortalSuspended:
+    case B.NoData:
+    case B.CopyDone:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -4,7 +4,7 @@ import { F } from '@mirrorstream/pg-wire';
 import type { Sequencer } from '../sequencer.ts';
 import type { AnswerRecorder } from './answer-recorder.ts';
 import { exchangeDraft, type SegmentScope, segmentsOf } from './exchange-draft.ts';
-import { type RequestIntake, redactionsOf } from './request-intake.ts';
+import { isSecret, type RequestIntake, redactionsOf } from './request-intake.ts';
 import type { Transaction } from './transaction.ts';
 
 export type Status = '' | 'I' | 'T' | 'E';
@@ -19,6 +19,8 @@ export class OpenExchange {
   from = 0;
   /** The frame that failed. */
   failedType = 0;
+  /** Some frame of it that is gone from the list held or used a secret. */
+  #secret = false;
   #sentAtUs = NONE;
   #cancelledAtUs = NONE;
   /** Replies the session had seen before the first to this exchange. */
@@ -41,6 +43,7 @@ export class OpenExchange {
     this.answering = false;
     this.from = from;
     this.failedType = 0;
+    this.#secret = false;
     this.#sentAtUs = NONE;
     this.#cancelledAtUs = NONE;
     this.#replyBase = Number.POSITIVE_INFINITY;
@@ -91,6 +94,8 @@ export class OpenExchange {
     const draft = exchangeDraft(transaction.exchangeCount, count > 0 ? frames.at(0) : null, started, sentAtUs);
     draft.segments = segmentsOf(frames, count, this.#scope());
     if (this.answering) {
+      // What was answered may repeat the secret.
+      if (this.#holdsSecret(count)) recorder.keepDigests();
       recorder.finish();
       const { storage, observations, sizeBytes } = recorder;
       draft.answer = { storage, observations, raw: NO_BYTES, sizeBytes, status };
@@ -138,9 +143,18 @@ export class OpenExchange {
     return { from: this.from, startedMonoUs, replyBase: this.#replyBase, publishedReplies: this.#publishedReplies };
   }
 
+  #holdsSecret(count: number): boolean {
+    const { frames } = this.#intake;
+    for (let i = 0; i < count; i++) if (isSecret(frames.at(i))) return true;
+    return this.#secret;
+  }
+
   #drop(count: number): void {
     const { frames } = this.#intake;
-    for (let i = 0; i < count; i++) this.#transaction.redactions += redactionsOf(frames.at(i));
+    for (let i = 0; i < count; i++) {
+      this.#transaction.redactions += redactionsOf(frames.at(i));
+      this.#secret ||= isSecret(frames.at(i));
+    }
     frames.drop(count);
   }
 }

@@ -1,10 +1,11 @@
 // Takes in the client's frames: their bytes into the request log, their places into the list, their secrets out.
-import { F, HEADER_BYTES, parseQueryStart, stringEnd } from '@mirrorstream/pg-wire';
+import { bindStatement, F, HEADER_BYTES, parseQueryStart, parseStatementName, stringEnd } from '@mirrorstream/pg-wire';
 import { ByteLog } from '../byte-log.ts';
 import { type ClientFrame, ClientFrames } from './client-frames.ts';
 import { copyOf } from './prepared.ts';
 import { marksOf, QueryMark } from './query-marks.ts';
 import { redactSecrets } from './redact.ts';
+import { SecretStatements } from './secret-statements.ts';
 
 /** When a frame's first byte was sent, and what had happened by then. */
 export interface SendTime {
@@ -22,12 +23,15 @@ const HEAD_BYTES = 512;
 const PARSE_HEAD_BYTES = 8 * 1024;
 /** The count of redacted statements sits above the QueryMark bits. */
 const REDACTION = 1 << 8;
+const NAME_READ_BYTES = 512;
 
 export const redactionsOf = (frame: ClientFrame): number => frame.marks >>> 8;
+export const isSecret = (frame: ClientFrame): boolean => (frame.marks & QueryMark.secret) !== 0;
 
 export class RequestIntake {
   readonly log = new ByteLog();
   readonly frames = new ClientFrames();
+  readonly #secrets = new SecretStatements();
   // Frames of the chunk in hand that are not copied yet: they go in one piece.
   #run: Uint8Array | null = null;
   #runStart = 0;
@@ -39,13 +43,20 @@ export class RequestIntake {
     const to = from + end - start;
     if (type === F.CopyData && this.frames.joinCopyData(to, time.replies)) return;
     const frame = this.frames.push(type, from, to, time.sentUs, time.afterSeq, time.replies);
-    if (type !== F.Query && type !== F.Parse) return;
+    if (type !== F.Query && type !== F.Parse) {
+      if (!this.#secrets.none) this.#lookForSecret(frame);
+      return;
+    }
     const textStart = type === F.Query ? start + HEADER_BYTES : parseQueryStart(buffer, start, end);
     const textEnd = type === F.Query ? end - 1 : stringEnd(buffer, textStart, end);
     frame.marks = marksOf(buffer, textStart, textEnd);
-    if ((frame.marks & QueryMark.password) === 0) return;
-    this.flush();
-    this.#redact(frame, from + textStart - start, from + textEnd - start, false);
+    const mayHoldSecret = this.#secrets.none ? QueryMark.password : QueryMark.password | QueryMark.executes;
+    if ((frame.marks & mayHoldSecret) !== 0) {
+      this.flush();
+      this.#redact(frame, from + textStart - start, from + textEnd - start, false);
+    } else if (type === F.Parse) {
+      this.#secrets.parsed(buffer, start, end);
+    }
   }
 
   /** A frame too large to hold, whose body follows in pieces. */
@@ -63,15 +74,17 @@ export class RequestIntake {
     const { log } = this;
     log.append(buffer, start, end);
     frame.end = log.end;
+    if (frame.type === F.Bind && !this.#secrets.none && this.#takesSecret(frame)) frame.marks |= QueryMark.secret;
     if (frame.type !== F.Query && frame.type !== F.Parse) return;
     const lookFrom = Math.max(frame.start + HEADER_BYTES, log.start, frame.end - (end - start) - OVERLAP_BYTES);
-    frame.marks |= marksOf(log.buffer, log.indexOf(lookFrom), log.indexOf(frame.end)) & ~QueryMark.executes;
+    frame.marks |= marksOf(log.buffer, log.indexOf(lookFrom), log.indexOf(frame.end));
   }
 
   endFrame(): void {
     const frame = this.frames.last as ClientFrame;
     frame.complete = true;
     if ((frame.marks & QueryMark.password) !== 0) this.#redactLarge(frame);
+    if (frame.type === F.Bind && isSecret(frame)) this.#lookForSecret(frame);
   }
 
   /** Copies what is pending of the chunk in hand. */
@@ -89,7 +102,9 @@ export class RequestIntake {
   prepareCut(index: number): number {
     const last = this.frames.at(index);
     let to = last.end;
-    if (!last.complete && (last.type === F.Query || last.type === F.Parse)) {
+    // A parameter that is to go must be whole first.
+    if (!last.complete && last.type === F.Bind && isSecret(last)) to = Math.max(this.log.start, last.start);
+    else if (!last.complete && (last.type === F.Query || last.type === F.Parse)) {
       if ((last.marks & QueryMark.password) !== 0) this.#redactLarge(last);
       to = Math.max(this.log.start, to - HELD_BACK_BYTES);
     }
@@ -134,7 +149,35 @@ export class RequestIntake {
 
   #redact(frame: ClientFrame, from: number, to: number, anywhere: boolean): void {
     const { log } = this;
-    frame.marks += REDACTION * redactSecrets(log.buffer, log.indexOf(from), log.indexOf(to), anywhere);
+    const secrets = this.#secrets;
+    const isSecretName = (name: string): boolean => secrets.has(name);
+    const found = redactSecrets(log.buffer, log.indexOf(from), log.indexOf(to), { anywhere, isSecretName });
+    const { redactions, parameters, prepares } = found;
+    frame.marks += REDACTION * redactions;
+    if (redactions > 0 || parameters) frame.marks |= QueryMark.secret;
+    if (prepares !== null) secrets.add(prepares);
+    if (frame.type !== F.Parse || frame.start < log.start) return;
+    const bytes = log.view(frame.start, frame.end);
+    if (isSecret(frame)) secrets.add(parseStatementName(bytes, 0, bytes.length));
+    else secrets.parsed(bytes, 0, bytes.length);
+  }
+
+  /** A Bind to a statement that takes a secret, or the Execute of such a portal. */
+  #lookForSecret(frame: ClientFrame): void {
+    if (frame.type !== F.Bind && frame.type !== F.Execute) return;
+    this.flush();
+    if (frame.start < this.log.start) return;
+    const { secret, redacted } = this.#secrets.look(frame.type, this.log.view(frame.start, frame.end));
+    if (!secret) return;
+    frame.marks |= QueryMark.secret;
+    if (redacted > 0) frame.marks += REDACTION;
+  }
+
+  #takesSecret(frame: ClientFrame): boolean {
+    const { log } = this;
+    if (frame.start < log.start || isSecret(frame)) return false;
+    const bytes = log.view(frame.start, Math.min(frame.end, frame.start + NAME_READ_BYTES));
+    return this.#secrets.has(bindStatement(bytes, 0, bytes.length));
   }
 }
 

@@ -6,7 +6,7 @@ import { openSession, type SessionCapture } from '../src/session.ts';
 import { chunked, type FuzzCase, type FuzzEvent } from './fuzz-case.ts';
 import { promise } from './promise.ts';
 import { RecordCheck } from './record-check.ts';
-import { clientBytesOutsideRecords, SentBytes } from './sent-bytes.ts';
+import { clientBytesForRecords, clientBytesOutsideRecords, SentBytes } from './sent-bytes.ts';
 
 const startUs = 1_000;
 const stepUs = 100;
@@ -51,7 +51,7 @@ export function checkCapture(fuzzCase: FuzzCase): CaptureOutcome {
   records.requestsWere(sent.client);
   const atTheEnd = Math.max(0, unfinishedBytes - (records.requestBytes - before));
   if (records.started) accountFor(records, sent, atTheEnd, limits);
-  if (fuzzCase.valid) validWasCaptured(records, sent, limits);
+  if (fuzzCase.valid) validWasCaptured(records, sent);
   const rest = records.counts;
   session.clientChunk(Buffer.from('more'), 0, 4, monoUs);
   session.serverChunk(Buffer.from('more'), 0, 4, monoUs);
@@ -109,11 +109,10 @@ function accountFor(records: RecordCheck, sent: SentBytes, unfinishedBytes: numb
   );
 }
 
-function validWasCaptured(records: RecordCheck, sent: SentBytes, limits: CaptureLimits): void {
+function validWasCaptured(records: RecordCheck, sent: SentBytes): void {
   promise(records.started, 'a valid session is captured');
   promise(records.gapReasons.length === 0, `a valid session has no gap, not even ${records.gapReasons.join()}`);
-  const outside = clientBytesOutsideRecords(sent.client, limits.partBytes);
-  const left = sent.client.length - records.requestBytes;
-  promise(left <= outside, `${left} bytes of a valid session are in no envelope, ${outside} need not be`);
+  const { wanted, strayBytes } = clientBytesForRecords(sent.client);
+  records.requestsAre(wanted, strayBytes);
   promise(!records.heldSecret, 'a secret is in a record');
 }

@@ -83,6 +83,14 @@ export class RecordCheck {
     }
   }
 
+  /** The requests are all of `wanted`, byte for byte but for blanks; its last `optionalBytes` may be missing. */
+  requestsAre(wanted: Buffer, optionalBytes: number): void {
+    const found = Buffer.concat(this.#requests);
+    const whole = found.length <= wanted.length && found.length >= wanted.length - optionalBytes;
+    const same = whole && found.every((byte, i) => byte === wanted[i] || byte === blank);
+    promise(same, `${found.length} bytes are in requests that are not the ${wanted.length} the client sent`);
+  }
+
   #encoded(draft: CaptureRecordDraft): void {
     const encoder = this.#encoder;
     encoder.reset();
@@ -129,15 +137,15 @@ export class RecordCheck {
 const nameOf = (reason: GapReason): string =>
   Object.entries(GapReason).find(([, value]) => value === reason)?.[0] ?? '?';
 
-/** Bytes of `wanted` found in `sent` from `from` on, whole runs in order; -1: they are not there. */
+/**
+ * Where the bytes of `wanted` end in `sent`, looked for in order from `from` on; -1: they are not there. Others may lie between them:
+ * a password or Terminate between two frames of a request.
+ */
 function endOfMatch(sent: Buffer, wanted: Buffer, from: number, redacted: boolean): number {
-  const whole = sent.indexOf(wanted, from);
-  if (whole >= 0) return whole + wanted.length;
-  // Between the frames of a request there may lie what no record holds.
   let at = from;
   for (const byte of wanted) {
-    while (at < sent.length && sent[at] !== byte && !(redacted && byte === blank)) at += 1;
-    if (at === sent.length) return -1;
+    if (!redacted || byte !== blank) at = sent.indexOf(byte, at);
+    if (at < 0 || at === sent.length) return -1;
     at += 1;
   }
   return at;

@@ -19,6 +19,26 @@ export class SentBytes {
   }
 }
 
+/**
+ * Of a client whose frames are whole: all that belongs into envelopes. The last `strayBytes` of it need not: copy messages that the
+ * server ate in silence after their COPY had failed, with no transaction after them to go along with.
+ */
+export function clientBytesForRecords(client: Buffer): { readonly wanted: Buffer; readonly strayBytes: number } {
+  const kept: Buffer[] = [];
+  let strayBytes = 0;
+  for (let at = startupBytes(client); at < client.length; ) {
+    const type = client[at] as number;
+    const end = at + 1 + int32At(client, at + 1);
+    const isCopy = type === F.CopyData || type === F.CopyDone || type === F.CopyFail;
+    if (type !== F.PasswordMessage && type !== F.Terminate) {
+      kept.push(client.subarray(at, end));
+      strayBytes = isCopy ? strayBytes + end - at : 0;
+    }
+    at = end;
+  }
+  return { wanted: Buffer.concat(kept), strayBytes };
+}
+
 /** At most so many. Copy messages that no COPY asked for are let go when they are more than a part. */
 export function clientBytesOutsideRecords(client: Buffer, partBytes: number): number {
   const copied = bytesOf(client, F.CopyData) + bytesOf(client, F.CopyDone) + bytesOf(client, F.CopyFail);

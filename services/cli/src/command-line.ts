@@ -15,6 +15,8 @@ export interface CommandFlag {
 
 export interface CommandSpec {
   readonly name: string;
+  /** Words that come before the flags, as the help shows them. */
+  readonly words?: string;
   readonly summary: string;
   readonly flags: readonly CommandFlag[];
   readonly examples: readonly { readonly command: string; readonly does: string }[];
@@ -84,7 +86,7 @@ export function helpText(spec: CommandSpec): string {
     return wrapped(text, 100 - width).map((line, index) => `  ${(index === 0 ? head : '').padEnd(width)}${line}`);
   });
   return [
-    `Usage: mirrorstream ${spec.name} [flags]`,
+    `Usage: mirrorstream ${spec.name}${spec.words === undefined ? '' : ` ${spec.words}`} [flags]`,
     '',
     ...wrapped(spec.summary, 100),
     '',

@@ -10,6 +10,7 @@ type Main = (argv: readonly string[]) => Promise<number>;
 const commands: Readonly<Record<string, () => Promise<Main>>> = {
   up: async () => endingProcess((await import('./up/command.ts')).up),
   status: async () => endingProcess((await import('./status/status.ts')).status),
+  capture: async () => endingProcess((await import('./capture/command.ts')).capture),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: () => serviceMain('replayer'),
   comparer: () => serviceMain('comparer'),

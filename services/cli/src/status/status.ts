@@ -1,19 +1,9 @@
 // `mirrorstream status`: the numbers of a running stack, read from Kafka.
-import {
-  exitCodes,
-  MirrorstreamError,
-  type Snapshot,
-  StatusFolder,
-  statusSchema,
-  statusTopic,
-} from '@mirrorstream/domain';
+import { exitCodes, type Snapshot, StatusFolder, statusSchema, statusTopic } from '@mirrorstream/domain';
 import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
-import { dataDirLayout, defaultDataDir } from '@mirrorstream/local';
-import { badFlag, type CommandSpec, type GivenFlags, helpText, parseCommandLine } from '../command-line.ts';
-import { type KafkaAccess, planKafka } from '../kafka-plan.ts';
+import { type CommandSpec, helpText, parseCommandLine } from '../command-line.ts';
 import { followSnapshots } from '../snapshot-feed.ts';
-import { kafkaFlags } from '../up/flags.ts';
-import { readRunFile } from '../up/run-file.ts';
+import { checkAnswers, inTime, pause, type StackScope, scopeFlags, stackScope, unreachable } from '../stack-scope.ts';
 import type { ViewModel } from '../view/model.ts';
 import { renderSummary } from '../view/render.ts';
 import { wantsColour } from '../view/screen.ts';
@@ -21,28 +11,7 @@ import { wantsColour } from '../view/screen.ts';
 export const statusCommand: CommandSpec = {
   name: 'status',
   summary: 'Shows what a running stack has captured and what became of it on each mirror.',
-  flags: [
-    { name: 'json', description: 'print one status object (mirrorstream.status/1)' },
-    {
-      name: 'data-dir',
-      placeholder: 'DIR',
-      defaultText: '.mirrorstream',
-      description: 'of the stack that `mirrorstream up` runs',
-    },
-    ...kafkaFlags,
-    {
-      name: 'source-name',
-      placeholder: 'NAME',
-      defaultText: 'source',
-      description: 'with --brokers: the source’s name',
-    },
-    {
-      name: 'environment',
-      placeholder: 'NAME',
-      defaultText: 'default',
-      description: 'with --brokers: the environment',
-    },
-  ],
+  flags: [{ name: 'json', description: 'print one status object (mirrorstream.status/1)' }, ...scopeFlags],
   examples: [
     { command: 'mirrorstream status', does: 'the stack that runs here' },
     {
@@ -52,17 +21,7 @@ export const statusCommand: CommandSpec = {
   ],
 };
 
-interface Scope {
-  readonly access: KafkaAccess;
-  readonly source: string;
-  readonly environment: string;
-  /** null: all that have ever counted. */
-  readonly mirrors: readonly string[] | null;
-  readonly startedAtMs: number | null;
-  readonly listen: string | null;
-}
-
-const limits = { answerMs: 5000, settleMs: 2000 };
+const settleMs = 2000;
 
 export async function status(argv: readonly string[]): Promise<number> {
   const flags = parseCommandLine(statusCommand, argv);
@@ -70,7 +29,7 @@ export async function status(argv: readonly string[]): Promise<number> {
     process.stdout.write(helpText(statusCommand));
     return exitCodes.ok;
   }
-  const scope = await scopeOf(flags);
+  const scope = await stackScope(statusCommand, flags);
   const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-status' });
   try {
     const model = await readStatus(client, scope);
@@ -84,52 +43,8 @@ export async function status(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function scopeOf(flags: GivenFlags): Promise<Scope> {
-  const kafka = planKafka(statusCommand, flags, undefined);
-  const source = flags.last('source-name');
-  const environment = flags.last('environment');
-  if (kafka.kind === 'own') {
-    return {
-      access: kafka.access,
-      source: source ?? 'source',
-      environment: environment ?? 'default',
-      mirrors: null,
-      startedAtMs: null,
-      listen: null,
-    };
-  }
-  for (const [flag, value] of Object.entries({ '--source-name': source, '--environment': environment })) {
-    if (value !== undefined)
-      throw badFlag(statusCommand, flag, 'needs --brokers', 'Without it, the data folder says which stack is meant.');
-  }
-  const layout = dataDirLayout(flags.last('data-dir') ?? defaultDataDir);
-  const found = await readRunFile(layout);
-  if (found === undefined || !found.running) {
-    throw new MirrorstreamError('badInput', `no stack is running on ${layout.root}`, {
-      stage: 'status',
-      hint: 'Start one with mirrorstream up, name its folder with --data-dir, or its Kafka with --brokers.',
-    });
-  }
-  const { run } = found;
-  if (run.kafka === null) {
-    throw new MirrorstreamError('notReady', `the stack on ${layout.root} is still starting`, {
-      stage: 'status',
-      retryable: true,
-      hint: 'Try again in a few seconds.',
-    });
-  }
-  return {
-    access: run.kafka as KafkaAccess,
-    source: run.source,
-    environment: run.environment,
-    mirrors: run.mirrors,
-    startedAtMs: run.startedAtMs,
-    listen: run.addresses['proxy'] ?? null,
-  };
-}
-
-async function readStatus(client: KafkaClient, scope: Scope): Promise<ViewModel> {
-  await checkAnswers(client, scope);
+async function readStatus(client: KafkaClient, scope: StackScope): Promise<ViewModel> {
+  await checkAnswers(client, statusTopic, scope);
   const snapshots: Snapshot[] = [];
   let crash: Error | undefined;
   const feed = await followSnapshots(
@@ -139,10 +54,10 @@ async function readStatus(client: KafkaClient, scope: Scope): Promise<ViewModel>
       crash = error;
     },
   );
-  await within(limits.answerMs, feed.caughtUp(), scope);
+  await inTime(feed.caughtUp(), scope);
   if (crash !== undefined) throw unreachable(scope, crash);
   // Snapshots come from several processes: wait a moment for the one that completes the picture.
-  const deadline = performance.now() + limits.settleMs;
+  const deadline = performance.now() + settleMs;
   let folder = fold(snapshots, scope);
   while (folder.holdsBack() && performance.now() < deadline) {
     await pause(100);
@@ -152,7 +67,7 @@ async function readStatus(client: KafkaClient, scope: Scope): Promise<ViewModel>
   return modelOf(folder, scope);
 }
 
-function fold(snapshots: readonly Snapshot[], { source, environment, mirrors }: Scope): StatusFolder {
+function fold(snapshots: readonly Snapshot[], { source, environment, mirrors }: StackScope): StatusFolder {
   const folder = new StatusFolder({ source, environment, mirrors: mirrors ?? mirrorsSeen(snapshots, environment) });
   for (const snapshot of snapshots) folder.add(snapshot);
   folder.status(Date.now());
@@ -165,7 +80,7 @@ function mirrorsSeen(snapshots: readonly Snapshot[], environment: string): strin
   return [...names].sort();
 }
 
-function modelOf(folder: StatusFolder, scope: Scope): ViewModel {
+function modelOf(folder: StatusFolder, scope: StackScope): ViewModel {
   const nowMs = Date.now();
   const folded = folder.status(nowMs);
   return {
@@ -187,40 +102,4 @@ function modelOf(folder: StatusFolder, scope: Scope): ViewModel {
     divergences: null,
     notes: folder.problems(nowMs).map((problem) => problem.message),
   };
-}
-
-/** Tells a Kafka that is away from one on which nothing has been published. */
-async function checkAnswers(client: KafkaClient, scope: Scope): Promise<void> {
-  const admin = await client.admin();
-  try {
-    await within(limits.answerMs, admin.offsets(statusTopic), scope);
-  } catch (error) {
-    if (!(error instanceof MirrorstreamError) || error.code !== 'kafkaRefused') throw unreachable(scope, error);
-    throw new MirrorstreamError('badInput', `no mirrorstream has published on ${scope.access.brokers.join(',')}`, {
-      stage: 'status',
-      hint: 'Is it the right Kafka, and may this user read its topics?',
-      cause: error,
-    });
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>, scope: Scope): Promise<T> {
-  const late = Symbol('late');
-  work.catch(() => {});
-  const first = await Promise.race([work, pause(ms).then(() => late)]);
-  if (first === late) throw unreachable(scope, undefined);
-  return first as T;
-}
-
-function unreachable({ access }: Scope, cause: unknown): MirrorstreamError {
-  return new MirrorstreamError('kafkaUnavailable', `Kafka on ${access.brokers.join(',')} does not answer`, {
-    stage: 'status',
-    retryable: true,
-    hint: 'Is it running and reachable from here?',
-    cause,
-  });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -3,7 +3,7 @@ import { runProxyBench } from './proxy/bench.ts';
 
 const benches: Readonly<Record<string, { readonly summary: string; run(argv: readonly string[]): Promise<number> }>> = {
   proxy: {
-    summary: 'capture proxy beside a direct connection, a plain pipe, pgbouncer and HAProxy',
+    summary: 'capture proxy beside a direct connection, a plain pipe, pgbouncer, HAProxy and PgDog',
     run: runProxyBench,
   },
 };

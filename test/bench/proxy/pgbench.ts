@@ -1,30 +1,31 @@
-// The load: pgbench -S over TCP, its throughput and the latencies it logs.
+// Loads of many small transactions: pgbench over TCP, its throughput and the latencies it logs.
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Load } from './plan.ts';
+import type { Sample } from './result.ts';
+import { percentile } from './statistics.ts';
 
 const run = promisify(execFile);
 
-export interface LoadResult {
-  readonly transactions: number;
-  readonly failed: number;
-  readonly tps: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-}
+export type LoadResult = Pick<Sample, 'perSecond' | 'units' | 'latency'>;
 
-export interface LoadOptions {
+export interface PgbenchOptions {
   readonly port: number;
-  readonly clients: number;
+  readonly load: Load;
   readonly seconds: number;
-  readonly protocol: 'simple' | 'extended' | 'prepared';
   /** For pgbench's latency log. */
   readonly directory: string;
 }
 
 /** One transaction in so many is logged with its latency: the log itself costs time. */
 const loggedShare = 0.1;
+const transactionOf: Partial<Readonly<Record<Load['workload'], readonly string[]>>> = {
+  select: ['-S'],
+  tpcb: [],
+  connect: ['-S', '-C'],
+};
 
 export async function pgbenchVersion(): Promise<string | null> {
   return await run('pgbench', ['--version']).then(
@@ -39,20 +40,25 @@ export async function createTables(port: number, scale: number): Promise<void> {
   await run('pgbench', ['-i', '-q', '-s', String(scale), ...connection(port)]);
 }
 
-export async function runPgbench(options: LoadOptions): Promise<LoadResult> {
-  const prefix = join(options.directory, 'latency');
+/** Throws when a transaction fails. */
+export async function runPgbench({ port, load, seconds, directory }: PgbenchOptions): Promise<LoadResult> {
   const { stdout } = await run('pgbench', [
-    ...['-n', '-S', '-M', options.protocol, '-c', String(options.clients), '-T', String(options.seconds)],
-    ...['--log', '--log-prefix', prefix, '--sampling-rate', String(loggedShare)],
-    ...connection(options.port),
+    ...['-n', '-M', load.protocol, '-c', String(load.clients), '-T', String(seconds)],
+    ...(transactionOf[load.workload] ?? []),
+    ...['--log', '--log-prefix', join(directory, 'latency'), '--sampling-rate', String(loggedShare)],
+    ...connection(port),
   ]);
-  const latencies = takeLatencies(options.directory);
+  const latencies = takeLatencies(directory);
+  const failed = number(stdout, /number of failed transactions: (\d+)/);
+  if (failed > 0) throw new Error(`${failed} transactions failed`);
   return {
-    transactions: number(stdout, /number of transactions actually processed: (\d+)/),
-    failed: number(stdout, /number of failed transactions: (\d+)/),
-    tps: number(stdout, /tps = ([\d.]+)/),
-    p50Us: percentile(latencies, 0.5),
-    p99Us: percentile(latencies, 0.99),
+    units: number(stdout, /number of transactions actually processed: (\d+)/),
+    perSecond: number(stdout, /tps = ([\d.]+)/),
+    latency: {
+      p50Us: percentile(latencies, 0.5),
+      p99Us: percentile(latencies, 0.99),
+      p999Us: percentile(latencies, 0.999),
+    },
   };
 }
 
@@ -73,8 +79,4 @@ function takeLatencies(directory: string): Float64Array {
     rmSync(join(directory, name));
   }
   return Float64Array.from(values).sort();
-}
-
-export function percentile(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

@@ -1,126 +1,127 @@
-// The benchmark's result: one record for machines, one table for people.
-import { percentile } from './pgbench.ts';
-
-export interface Sample {
-  readonly contender: string;
-  readonly round: number;
-  readonly tps: number;
-  readonly transactions: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  /** CPU of the contender's processes per transaction: its first thread, and all its others. */
-  readonly mainUsPerTransaction: number;
-  readonly otherUsPerTransaction: number;
-  /** CPU of the Kafka broker meanwhile. It runs on the same cores here. */
-  readonly brokerUsPerTransaction: number;
-}
-
-export interface CaptureOutcome {
-  readonly contender: string;
-  readonly sent: number;
-  readonly captured: number;
-  readonly dropped: number;
-}
-
-export interface BenchResult {
-  readonly bench: 'proxy';
-  readonly startedAt: string;
-  readonly commit: string;
-  readonly load: string;
-  readonly machine: Readonly<Record<string, string | number>>;
-  readonly versions: Readonly<Record<string, string>>;
-  readonly loadAverageBefore: readonly number[];
-  readonly samples: readonly Sample[];
-  readonly capture: readonly CaptureOutcome[];
-}
-
-interface Summary {
-  readonly contender: string;
-  readonly tps: number;
-  /** Largest minus smallest round, as a share of the median: how noisy it was. */
-  readonly spread: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly mainUs: number;
-  readonly otherUs: number;
-  readonly brokerUs: number;
-}
-
-const median = (values: readonly number[]): number => percentile(Float64Array.from(values).sort(), 0.5);
-
-/** Medians over the rounds (0 is the warm-up), in the order in which the contenders first appear. */
-function summarise(samples: readonly Sample[]): Summary[] {
-  const names = [...new Set(samples.map(({ contender }) => contender))];
-  return names.map((contender) => {
-    const own = samples.filter((sample) => sample.contender === contender && sample.round > 0);
-    const of = (pick: (sample: Sample) => number): number => median(own.map(pick));
-    const rates = own.map(({ tps }) => tps);
-    const tps = median(rates);
-    return {
-      contender,
-      tps,
-      spread: (Math.max(...rates) - Math.min(...rates)) / tps,
-      p50Us: of((sample) => sample.p50Us),
-      p99Us: of((sample) => sample.p99Us),
-      mainUs: of((sample) => sample.mainUsPerTransaction),
-      otherUs: of((sample) => sample.otherUsPerTransaction),
-      brokerUs: of((sample) => sample.brokerUsPerTransaction),
-    };
-  });
-}
-
-const columns = [
-  '',
-  'tps',
-  'of direct',
-  'of pgbouncer',
-  'p50 µs',
-  'p99 µs',
-  'CPU µs/tx',
-  'forwarding + rest',
-  'Kafka broker',
-  'spread',
-];
+// The page a person reads: what was measured, whether the targets are met, and on what.
+import { titleOf, unitOf } from './plan.ts';
+import type { Arrival, BenchResult, Cell } from './result.ts';
+import type { Ratio } from './statistics.ts';
+import { type Row, summariseCell } from './summary.ts';
+import { judge, type Verdict } from './targets.ts';
 
 export function markdown(result: BenchResult): string {
-  const summaries = summarise(result.samples);
-  const tpsOf = (name: string): number | undefined => summaries.find(({ contender }) => contender === name)?.tps;
-  const ratio = (tps: number, base: number | undefined): string => (base === undefined ? '–' : (tps / base).toFixed(2));
-  const rows = summaries.map((row) => [
-    row.contender,
-    Math.round(row.tps).toLocaleString('en'),
-    ratio(row.tps, tpsOf('direct')),
-    ratio(row.tps, tpsOf('pgbouncer')),
-    Math.round(row.p50Us).toString(),
-    Math.round(row.p99Us).toString(),
-    row.mainUs + row.otherUs === 0 ? '–' : (row.mainUs + row.otherUs).toFixed(1),
-    row.mainUs + row.otherUs === 0 ? '–' : `${row.mainUs.toFixed(1)} + ${row.otherUs.toFixed(1)}`,
-    row.brokerUs.toFixed(1),
-    `${Math.round(row.spread * 100)} %`,
-  ]);
-  const table = [columns, columns.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-  const facts = { ...result.machine, ...result.versions, commit: result.commit, load: result.load };
-  const captured = result.capture.map(
-    ({ contender, sent, captured, dropped }) =>
-      `- ${contender}: ${sent.toLocaleString('en')} transactions sent, ${captured.toLocaleString('en')} captured, ${dropped} dropped`,
-  );
-  return `# Capture proxy beside others, ${result.startedAt.slice(0, 10)}
+  const { rounds, seconds, megabytes } = result.settings;
+  const cells = result.cells.map((cell) => cellText(cell, result.contenders));
+  return `# Capture proxy beside others, ${result.startedAt.slice(0, 16).replace('T', ' ')} UTC
 
-Medians of the rounds; the order of the contenders is rotated from round to round, so that all meet the same weather. CPU time is
-that of the contender's process alone: its first thread (the capture proxy's forwarding thread) and all its others (its capture
-worker, Kafka client included). PostgreSQL, pgbench and the Kafka broker share the cores with it: the broker's own CPU per transaction
-is in a column of its own, and is what a Kafka elsewhere would give back. "Kafka away": nobody answers at the brokers' address.
-Spread: largest minus smallest round, as a share of the median.
+${rounds} rounds of ${seconds} s; large results are ${megabytes} MB, read or written once a round.
 
-${table}
+## Targets
 
-Captured (pgbench asks a few questions of its own before it starts, so captured may exceed sent):
+${table(['target', 'load', 'measured', ''], judge(result.cells).map(verdictRow))}
 
-${captured.join('\n')}
+${cells.join('\n\n')}
 
-${Object.entries(facts)
-  .map(([name, value]) => `- ${name}: ${value}`)
-  .join('\n')}
-- load average before the start: ${result.loadAverageBefore.map((value) => value.toFixed(2)).join(', ')}
+## How to read this
+
+Medians of the rounds. The order of the contenders is rotated from round to round, so that all meet the same weather; ratios are taken
+round by round, and the range behind one is that over the rounds. Spread: largest minus smallest round, as a share of the median.
+"Added" is over the direct connection's. CPU time is that of the contender's processes alone: "forwarding" is the thread each began
+with (the capture proxy's forwarding thread), "worker" the capture proxy's worker thread (Kafka client included), "rest" all other
+threads. The load, PostgreSQL and the Kafka broker share the cores with the contender: the broker's CPU is in a column of its own, and
+is what a Kafka elsewhere would give back; PgDog's mirroring pays for the second PostgreSQL server likewise, which no column shows.
+"Kafka away": nobody answers at the brokers' address. Pools are in session mode. Memory is resident, before the first turn and at most.
+
+## On what
+
+${facts(result)}
 `;
+}
+
+const verdictRow = ({ target, load, measured, met }: Verdict): string[] => [
+  target,
+  load,
+  measured,
+  met === null ? '–' : met ? 'met' : '**missed**',
+];
+
+function cellText(cell: Cell, order: readonly string[]): string {
+  const unit = unitOf(cell.load);
+  const { rows } = summariseCell(cell, order);
+  const columns = unit === 'MB' ? largeColumns : transactionColumns;
+  const header = columns.map(([name]) => name);
+  const body = rows.map((row) => columns.map(([, show]) => show(row)));
+  const arrivals = cell.arrivals.map((arrival) => `- ${arrivalText(arrival)}`);
+  return [
+    `## ${titleOf(cell.load)}`,
+    table(header, body),
+    ...(arrivals.length === 0 ? [] : [arrivals.join('\n')]),
+  ].join('\n\n');
+}
+
+type Column = readonly [name: string, show: (row: Row) => string];
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en');
+const ratioText = (ratio: Ratio | null): string =>
+  ratio === null ? '–' : `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`;
+const hasProcess = ({ rssPeakMb }: Row): boolean => rssPeakMb > 0;
+const total = ({ forwardingUs, captureUs, restUs }: Row): number => forwardingUs + captureUs + restUs;
+const orDash = (row: Row, text: string): string => (hasProcess(row) ? text : '–');
+const latencies = (latency: Row['latency']): string =>
+  latency === null ? '–' : [latency.p50Us, latency.p99Us, latency.p999Us].map(whole).join(' / ');
+
+const nameColumn: Column = ['', (row) => row.contender];
+const ratioColumns: readonly Column[] = [
+  ['of direct', (row) => ratioText(row.ofDirect)],
+  ['of pgbouncer', (row) => ratioText(row.ofPgbouncer)],
+];
+const lastColumns: readonly Column[] = [
+  ['memory MB', (row) => orDash(row, `${whole(row.rssBeforeMb)} → ${whole(row.rssPeakMb)}`)],
+  ['spread', (row) => `${whole(row.spread * 100)} %`],
+];
+
+const transactionColumns: readonly Column[] = [
+  nameColumn,
+  ['tps', (row) => whole(row.perSecond)],
+  ...ratioColumns,
+  ['p50 / p99 / p99.9 µs', (row) => latencies(row.latency)],
+  ['added µs', (row) => (hasProcess(row) ? latencies(row.addedLatency) : '–')],
+  ['CPU µs/tx', (row) => orDash(row, total(row).toFixed(1))],
+  [
+    'forwarding + worker + rest',
+    (row) => orDash(row, [row.forwardingUs, row.captureUs, row.restUs].map((us) => us.toFixed(1)).join(' + ')),
+  ],
+  ['Kafka broker', (row) => row.brokerUs.toFixed(1)],
+  ...lastColumns,
+];
+
+const largeColumns: readonly Column[] = [
+  nameColumn,
+  ['MB/s', (row) => whole(row.perSecond)],
+  ...ratioColumns,
+  ['CPU ms/MB', (row) => orDash(row, (total(row) / 1000).toFixed(2))],
+  [
+    'forwarding + worker + rest',
+    (row) => orDash(row, [row.forwardingUs, row.captureUs, row.restUs].map((us) => (us / 1000).toFixed(2)).join(' + ')),
+  ],
+  ['Kafka broker', (row) => (row.brokerUs / 1000).toFixed(2)],
+  ...lastColumns,
+];
+
+/** pgbench asks questions of its own before it starts: those arrive too, so more than was sent may arrive. */
+function arrivalText({ contender, sent, arrived, dropped }: Arrival): string {
+  const share = Math.min(1, arrived / Math.max(1, sent));
+  const where = dropped === null ? 'reached its mirror' : `captured, ${dropped.toLocaleString('en')} dropped`;
+  return `${contender}: ${sent.toLocaleString('en')} transactions sent, ${arrived.toLocaleString('en')} (${percent(share)}) ${where}`;
+}
+
+/** Never rounded up to 100 %. */
+const percent = (share: number): string => `${share === 1 ? 100 : Math.floor(share * 1000) / 10} %`;
+
+function facts(result: BenchResult): string {
+  const all = { ...result.machine, ...result.versions, commit: result.commit };
+  const lines = Object.entries(all).map(([name, value]) => `- ${name}: ${value}`);
+  const missing = Object.entries(result.missing).map(([name, reason]) => `- ${name} is missing: ${reason}`);
+  const load = `- load average before the start: ${result.loadAverageBefore.map((value) => value.toFixed(2)).join(', ')}`;
+  return [...lines, ...missing, load].join('\n');
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

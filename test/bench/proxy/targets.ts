@@ -1,0 +1,102 @@
+// What the capture proxy is to reach, and whether this run shows it.
+import { type Load, titleOf } from './plan.ts';
+import type { Arrival, Cell, Sample } from './result.ts';
+import { ratioByRound } from './statistics.ts';
+import { type CellSummary, perRound, summariseCell } from './summary.ts';
+
+export interface Verdict {
+  readonly target: string;
+  readonly load: string;
+  /** In words, with the range over the rounds where there is one. */
+  readonly measured: string;
+  /** Null: this run does not tell. */
+  readonly met: boolean | null;
+}
+
+const subject = 'mirrorstream';
+
+/** The loads of the targets: pgbench -S, simple protocol, 8 and 32 clients. */
+const isTargetLoad = ({ workload, protocol, clients }: Load): boolean =>
+  workload === 'select' && protocol === 'simple' && (clients === 8 || clients === 32);
+
+/** One verdict per target and load; a target that nothing in this run can tell about is listed as such. */
+export function judge(cells: readonly Cell[]): Verdict[] {
+  const verdicts = cells.filter(({ load }) => isTargetLoad(load)).flatMap(judgeSelect);
+  const shown = verdicts.length > 0 ? verdicts : judgeSelect(nothingMeasured);
+  return [...shown, ...cells.flatMap(judgeArrival)];
+}
+
+const nothingMeasured: Cell = {
+  load: { workload: 'select', protocol: 'simple', clients: 8 },
+  samples: [],
+  arrivals: [],
+};
+
+function judgeSelect(cell: Cell): Verdict[] {
+  const load = titleOf(cell.load);
+  const summary = summariseCell(cell);
+  const verdict = (target: string, figure: Figure | null, holds: (value: number) => boolean): Verdict => ({
+    target,
+    load,
+    measured: figure === null ? 'not measured' : figure.text,
+    met: figure === null ? null : holds(figure.value),
+  });
+  const atLeast = (limit: number) => (value: number) => value >= limit;
+  const atMost = (limit: number) => (value: number) => value <= limit;
+  const rate = (sample: Sample): number => sample.perSecond;
+  const forwarding = (sample: Sample): number => sample.cpuUs.forwarding;
+  const process = ({ cpuUs }: Sample): number => cpuUs.forwarding + cpuUs.capture + cpuUs.rest;
+  const p99 = ({ latency }: Sample): number => latency?.p99Us ?? Number.NaN;
+  const against = (base: string, pick: (sample: Sample) => number, pickBase = pick): Figure | null =>
+    byRound(cell, [subject, pick], [base, pickBase]);
+  return [
+    verdict('throughput ≥ 0.9 × pgbouncer', against('pgbouncer', rate), atLeast(0.9)),
+    verdict('throughput ≥ 1.6 × PgDog mirroring', against('pgdog mirroring', rate), atLeast(1.6)),
+    verdict('added p50 ≤ 1.3 × pgbouncer', added(summary, 'p50Us'), atMost(1.3)),
+    verdict('added p99 ≤ 1.5 × pgbouncer', added(summary, 'p99Us'), atMost(1.5)),
+    verdict('CPU of the forwarding thread ≤ 1.3 × pgbouncer', against('pgbouncer', forwarding, process), atMost(1.3)),
+    verdict('CPU of the whole process ≤ 2.2 × pgbouncer', against('pgbouncer', process), atMost(2.2)),
+    verdict(
+      'p99 with Kafka away ≤ 1.05 × p99 with Kafka',
+      byRound(cell, ['mirrorstream Kafka away', p99], [subject, p99]),
+      atMost(1.05),
+    ),
+  ];
+}
+
+interface Figure {
+  readonly value: number;
+  readonly text: string;
+}
+
+type Picked = readonly [contender: string, pick: (sample: Sample) => number];
+
+function byRound(cell: Cell, [contender, pick]: Picked, [base, pickBase]: Picked): Figure | null {
+  const ratio = ratioByRound(perRound(cell, contender, pick), perRound(cell, base, pickBase));
+  if (ratio === null || Number.isNaN(ratio.median)) return null;
+  const range = `${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}`;
+  return { value: ratio.median, text: `${ratio.median.toFixed(2)} (rounds: ${range})` };
+}
+
+/** A ratio of two differences is too noisy round by round: that of the medians. */
+function added({ rows }: CellSummary, which: 'p50Us' | 'p99Us'): Figure | null {
+  const of = (name: string): number | null =>
+    rows.find(({ contender }) => contender === name)?.addedLatency?.[which] ?? null;
+  const own = of(subject);
+  const base = of('pgbouncer');
+  if (own === null || base === null || base <= 0) return null;
+  const value = own / base;
+  return { value, text: `${value.toFixed(2)} (${Math.round(own)} µs against ${Math.round(base)} µs)` };
+}
+
+/** Everybody of us who publishes is held to it. */
+function judgeArrival({ load, arrivals }: Cell): Verdict[] {
+  return arrivals.filter(isOurs).map(({ contender, sent, arrived, dropped }) => ({
+    target: `${contender}: 100 % captured`,
+    load: titleOf(load),
+    measured: `${arrived.toLocaleString('en')} of ${sent.toLocaleString('en')}, ${dropped ?? 0} dropped`,
+    met: arrived >= sent && dropped === 0,
+  }));
+}
+
+const isOurs = ({ contender }: Arrival): boolean => contender.startsWith(subject);

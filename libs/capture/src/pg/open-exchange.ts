@@ -144,7 +144,8 @@ export class OpenExchange {
   }
 
   #holdsSecret(count: number): boolean {
-    const { frames } = this.#intake;
+    const { frames, hadSecrets } = this.#intake;
+    if (!hadSecrets) return false;
     for (let i = 0; i < count; i++) if (isSecret(frames.at(i))) return true;
     return this.#secret;
   }

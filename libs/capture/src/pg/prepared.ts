@@ -21,7 +21,7 @@ export interface PreparedEntry {
 }
 
 /** A portal: its statement, and for those whose parameters matter later the Bind that made it. */
-export interface Portal {
+interface Portal {
   readonly entry: PreparedEntry | null;
   readonly bind: Uint8Array | null;
 }
@@ -45,7 +45,8 @@ export class StatementTable {
   readonly #named = new Map<string, PreparedEntry>();
   readonly #portals = new Map<string, Portal>();
   #unnamed: PreparedEntry | null = null;
-  #unnamedPortal: Portal | null = null;
+  #unnamedPortal: PreparedEntry | null = null;
+  #unnamedBind: Uint8Array | null = null;
 
   constructor(limits: StatementLimits) {
     this.#limits = limits;
@@ -119,13 +120,23 @@ export class StatementTable {
     this.sizeBytes = 0;
   }
 
-  bind(name: string, portal: Portal): void {
-    if (name === '') this.#unnamedPortal = portal;
-    else if (this.#portals.size < MAX_PORTALS) this.#portals.set(name, portal);
+  bind(portal: string, entry: PreparedEntry | null, bind: Uint8Array | null): void {
+    if (portal !== '') {
+      if (this.#portals.size < MAX_PORTALS) this.#portals.set(portal, { entry, bind });
+      return;
+    }
+    this.#unnamedPortal = entry;
+    this.#unnamedBind = bind;
   }
 
-  portal(name: string): Portal | null {
-    return name === '' ? this.#unnamedPortal : (this.#portals.get(name) ?? null);
+  /** The statement of a portal. */
+  portal(name: string): PreparedEntry | null {
+    return name === '' ? this.#unnamedPortal : (this.#portals.get(name)?.entry ?? null);
+  }
+
+  /** The Bind that made a portal, if it was kept. */
+  bindOf(name: string): Uint8Array | null {
+    return name === '' ? this.#unnamedBind : (this.#portals.get(name)?.bind ?? null);
   }
 
   closePortal(name: string): void {

@@ -25,12 +25,15 @@ export const MARK_BITS = 0xff;
 /** Marks of statements whose calls change the session, so that their parameters and result are looked at. */
 export const SESSION_CALL_MARKS = QueryMark.advisoryLock | QueryMark.setConfig;
 
-// Letters that begin the look: rare enough in SQL, at a fixed place in each word. 0: nothing.
-const SEEK = new Uint8Array(256);
-for (const letter of 'vwmxfb') {
-  SEEK[letter.charCodeAt(0)] = 1;
-  SEEK[letter.toUpperCase().charCodeAt(0)] = 1;
-}
+// A pair of letters begins the look: the second rare enough in SQL, at a fixed place in each word, and the one before it.
+const SECOND = new Uint8Array(256);
+const FIRST = new Uint8Array(256);
+['dv', 'rv', 'tv', 'sw', 'em', 'ex', 'nf', 'ub', 'db'].forEach(([first = '', second = ''], bit) => {
+  for (const [table, letter] of [[FIRST, first] as const, [SECOND, second] as const]) {
+    for (const code of [letter.charCodeAt(0), letter.toUpperCase().charCodeAt(0)])
+      table[code] = (table[code] as number) | (1 << (bit & 7));
+  }
+});
 
 const word = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 const ADVISORY = word('advisory');
@@ -47,9 +50,11 @@ const CREATE = word('create');
 
 export function marksOf(buffer: Uint8Array, start: number, end: number): number {
   let marks = startsWith(buffer, skipSpace(buffer, start, end), end, CREATE) ? QueryMark.creates : 0;
+  let before = 0;
   for (let at = start; at < end; at++) {
     const byte = buffer[at] as number;
-    if (SEEK[byte] !== 0) marks |= markAt(buffer, at, end, byte | 0x20);
+    if (((SECOND[byte] as number) & (FIRST[before] as number)) !== 0) marks |= markAt(buffer, at, end, byte | 0x20);
+    before = byte;
   }
   return marks;
 }

@@ -31,6 +31,8 @@ export const isSecret = (frame: ClientFrame): boolean => (frame.marks & QueryMar
 export class RequestIntake {
   readonly log = new ByteLog();
   readonly frames = new ClientFrames();
+  /** Some frame of the session held a secret, or used a statement that does. */
+  hadSecrets = false;
   readonly #secrets = new SecretStatements();
   // Frames of the chunk in hand that are not copied yet: they go in one piece.
   #run: Uint8Array | null = null;
@@ -74,7 +76,7 @@ export class RequestIntake {
     const { log } = this;
     log.append(buffer, start, end);
     frame.end = log.end;
-    if (frame.type === F.Bind && !this.#secrets.none && this.#takesSecret(frame)) frame.marks |= QueryMark.secret;
+    if (frame.type === F.Bind && !this.#secrets.none && this.#takesSecret(frame)) this.#markSecret(frame);
     if (frame.type !== F.Query && frame.type !== F.Parse) return;
     const lookFrom = Math.max(frame.start + HEADER_BYTES, log.start, frame.end - (end - start) - OVERLAP_BYTES);
     frame.marks |= marksOf(log.buffer, log.indexOf(lookFrom), log.indexOf(frame.end));
@@ -154,7 +156,7 @@ export class RequestIntake {
     const found = redactSecrets(log.buffer, log.indexOf(from), log.indexOf(to), { anywhere, isSecretName });
     const { redactions, parameters, prepares } = found;
     frame.marks += REDACTION * redactions;
-    if (redactions > 0 || parameters) frame.marks |= QueryMark.secret;
+    if (redactions > 0 || parameters) this.#markSecret(frame);
     if (prepares !== null) secrets.add(prepares);
     if (frame.type !== F.Parse || frame.start < log.start) return;
     const bytes = log.view(frame.start, frame.end);
@@ -169,8 +171,13 @@ export class RequestIntake {
     if (frame.start < this.log.start) return;
     const { secret, redacted } = this.#secrets.look(frame.type, this.log.view(frame.start, frame.end));
     if (!secret) return;
-    frame.marks |= QueryMark.secret;
+    this.#markSecret(frame);
     if (redacted > 0) frame.marks += REDACTION;
+  }
+
+  #markSecret(frame: ClientFrame): void {
+    frame.marks |= QueryMark.secret;
+    this.hadSecrets = true;
   }
 
   #takesSecret(frame: ClientFrame): boolean {

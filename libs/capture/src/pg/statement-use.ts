@@ -15,7 +15,7 @@ import {
 import type { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
 import type { TagKind } from './command-tag.ts';
-import { copyOf, type Portal, type PreparedEntry, type StatementTable, textOfEntry } from './prepared.ts';
+import { copyOf, type PreparedEntry, type StatementTable, textOfEntry } from './prepared.ts';
 import { MARK_BITS, QueryMark, SESSION_CALL_MARKS } from './query-marks.ts';
 import type { RequestIntake } from './request-intake.ts';
 import { bindParameter, type CallArgument, executeArgumentsOf, rowValues } from './session-calls.ts';
@@ -45,7 +45,7 @@ export class StatementUse {
   readonly #texts = new StatementTexts();
   /** The statement that completed or failed: its frame, and of an Execute its portal. */
   #frame: ClientFrame | null = null;
-  #portal: Portal | null = null;
+  #portal: PreparedEntry | null = null;
   /** It is an EXECUTE of this statement, with these arguments. */
   #executed: { readonly text: string | null; readonly args: readonly CallArgument[] } | null = null;
   /** What the effects ask of it: one object, filled anew for each. */
@@ -82,8 +82,7 @@ export class StatementUse {
     if (bytes === null) return;
     const entry = this.#statements.statement(bindStatement(bytes, 0, bytes.length));
     const keeps = entry !== null && (entry.marks & SESSION_CALL_MARKS) !== 0 && bytes.length <= MAX_BIND_BYTES;
-    const bind = keeps ? copyOf(bytes) : null;
-    this.#statements.bind(bindPortal(bytes, 0, bytes.length), { entry, bind });
+    this.#statements.bind(bindPortal(bytes, 0, bytes.length), entry, keeps ? copyOf(bytes) : null);
     this.#uses(entry);
     if (entry !== null) this.#executing(entry.marks);
   }
@@ -137,7 +136,7 @@ export class StatementUse {
     this.#frame = frame;
     this.#executed = null;
     this.#portal = frame.type === F.Execute ? this.#portalOf(frame) : null;
-    this.#statement.marks = (this.#portal?.entry ?? frame).marks & MARK_BITS;
+    this.#statement.marks = (this.#portal ?? frame).marks & MARK_BITS;
   }
 
   #executing(marks: number): void {
@@ -173,7 +172,7 @@ export class StatementUse {
     else if (entry.suspect) this.#effects.dependsOn(DependencyReason.AFTER_GAP);
   }
 
-  #portalOf(frame: ClientFrame): Portal | null {
+  #portalOf(frame: ClientFrame): PreparedEntry | null {
     const bytes = this.#intake.bytesOf(frame);
     return bytes === null ? null : this.#statements.portal(executePortal(bytes, 0, bytes.length));
   }
@@ -183,7 +182,7 @@ export class StatementUse {
     const frame = this.#frame;
     if (frame === null) return null;
     if (this.#executed !== null) return this.#executed.text;
-    if (frame.type === F.Execute) return textOfEntry(this.#portal?.entry ?? null);
+    if (frame.type === F.Execute) return textOfEntry(this.#portal);
     if (frame.type !== F.Query) return null;
     return this.#texts.at(this.#completed, () => {
       const bytes = this.#intake.bytesOf(frame);
@@ -196,7 +195,8 @@ export class StatementUse {
       const argument = this.#executed.args[index];
       return argument?.kind === 'text' ? argument.text : null;
     }
-    const bind = this.#portal?.bind ?? null;
+    const bytes = this.#frame === null ? null : this.#intake.bytesOf(this.#frame);
+    const bind = bytes === null ? null : this.#statements.bindOf(executePortal(bytes, 0, bytes.length));
     return bind === null ? null : bindParameter(bind, index);
   }
 

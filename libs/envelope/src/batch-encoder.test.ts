@@ -48,6 +48,16 @@ test('a batch of several megabytes is encoded, and the buffer is given back afte
   assert.ok(Buffer.from(encoder.take()).equals(generatedBatch(origin, drafts.slice(0, 1))));
 });
 
+test('a batch can be taken into memory that was used before', () => {
+  const encoder = new BatchEncoder(origin);
+  const draft = sampleRecord(seededRandom(5));
+  encoder.add(draft);
+  const memory = Buffer.alloc(encoder.sizeBytes + 100, 0xff);
+  const taken = encoder.take(memory);
+  assert.equal(taken.buffer, memory.buffer);
+  assert.ok(Buffer.from(taken).equals(generatedBatch(origin, [draft])));
+});
+
 test('a context encoded once is written again from what was kept, unchanged', () => {
   const encoder = new BatchEncoder(origin);
   const random = seededRandom(3);

@@ -53,9 +53,9 @@ export class BatchEncoder {
     return this.#transactions;
   }
 
-  /** A copy of the finished EnvelopeBatch. The encoder is unchanged: `reset` begins the next. */
-  take(): Uint8Array {
-    return this.#writer.copy();
+  /** A copy of the finished EnvelopeBatch, in the beginning of `memory` (at least `sizeBytes`). The encoder is unchanged: `reset` begins the next. */
+  take(memory: Uint8Array = Buffer.allocUnsafe(this.sizeBytes)): Uint8Array {
+    return this.#writer.copyInto(memory);
   }
 
   reset(): void {

@@ -42,6 +42,12 @@ export class ProtoWriter {
     return Uint8Array.prototype.slice.call(this.#buffer, from, this.#at);
   }
 
+  /** A copy of everything, into the beginning of `memory`; returns the view of it. */
+  copyInto(memory: Uint8Array): Uint8Array {
+    this.#buffer.copy(memory, 0, 0, this.#at);
+    return memory.subarray(0, this.#at);
+  }
+
   /** Forgets what was written from `sizeBytes` on; gives the buffer back when it grew beyond `keepBytes`. */
   truncate(sizeBytes: number, keepBytes = Number.POSITIVE_INFINITY): void {
     this.#at = Math.min(sizeBytes, this.#at);

@@ -17,7 +17,7 @@ import { watermarkOf } from './watermark.ts';
 import type { IdleSession, SettingsInForce, WorkerSettings } from './worker-protocol.ts';
 
 /** Wait between two looks at the ring: from this under load, growing to that while there is nothing to see. */
-const busyPollMs = 2;
+const busyPollMs = 5;
 const idlePollMs = 25;
 const pollGrowth = 1.25;
 /** One look that finds this much is load. */
@@ -28,9 +28,9 @@ const ageCheckUs = 250_000;
 /** A heartbeat goes to every partition: seldom when there is nothing new to tell. */
 const heartbeatUs = 1_000_000;
 const quietHeartbeatUs = 5_000_000;
-/** Records are cut at this size or age; the batcher then groups them per request. */
+/** Records are cut at this size or age (few and large ones cost least, here and at the broker); the batcher groups them per request. */
 const recordBytes = 64 * 1024;
-const recordLingerUs = 20_000;
+const recordLingerUs = 100_000;
 const requestLingerMs = 1;
 const maxGapSessions = 1_000;
 
@@ -224,7 +224,7 @@ export class CaptureWorker {
       {
         onAcknowledged: (record: OutgoingRecord, offset) => {
           this.ledger.acknowledged(record as CaptureRecord, record.partition, offset);
-          this.#outbox.settled(record as CaptureRecord);
+          if (this.#outbox.settled(record as CaptureRecord)) this.#publisher.released(record as CaptureRecord);
         },
         onLost: (record: OutgoingRecord, reason, everSent) => this.#onLost(record as CaptureRecord, reason, everSent),
         onAvailability: options.onAvailability,

@@ -86,10 +86,12 @@ export class Outbox implements Outlet {
     return this.#spool.sizeBytes + otherBytes() < spoolBytes * roomShare;
   }
 
-  /** The batcher is done with a record, one way or the other. */
-  settled(record: CaptureRecord): void {
+  /** The batcher is done with a record, one way or the other. True: nobody else looks at its bytes. */
+  settled(record: CaptureRecord): boolean {
     this.#settled += 1;
+    const free = this.#spool === null || !this.#spool.copies(record);
     this.#spool?.settled(record);
+    return free;
   }
 
   /** Whether a successor will find this record on the disk. */

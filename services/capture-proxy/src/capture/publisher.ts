@@ -7,10 +7,14 @@ import {
   type GapDraft,
   type GapReason,
 } from '@mirrorstream/envelope';
+import { BufferPool } from '@mirrorstream/kafka';
 import type { SpoolRecord } from '../spool/segment-format.ts';
 import type { Ledger } from './ledger.ts';
 import { type RecordEntry, recordEntries } from './record-entries.ts';
 import type { Watermark } from './watermark.ts';
+
+/** Memory of acknowledged records that is kept for the next ones. */
+const maxPooledBytes = 8 * 1024 * 1024;
 
 /** What the publisher needs of the session a draft belongs to. Identity is what counts. */
 export interface DraftOwner {
@@ -73,6 +77,7 @@ export class Publisher {
   readonly #outlet: Outlet;
   readonly #ledger: Ledger;
   readonly #batches: PartitionBatch[] = [];
+  readonly #pool = new BufferPool(maxPooledBytes);
   /** Partitions with something in their batch; with gaps to tell. */
   readonly #filling = new Set<PartitionBatch>();
   readonly #withGaps = new Set<PartitionBatch>();
@@ -129,6 +134,11 @@ export class Publisher {
       batch.encoder.add({ kind: 'heartbeat', atUs, monoUs, doneSeq, last });
       this.#touch(batch, nowUs);
     }
+  }
+
+  /** Nobody needs the record's bytes any more: their memory is used again. */
+  released(record: CaptureRecord): void {
+    if (record.value !== null) this.#pool.giveBack(record.value);
   }
 
   /** A record that the batcher had accepted will not arrive: told as gaps, too. The ledger is the caller's. */
@@ -203,7 +213,7 @@ export class Publisher {
     entries: readonly RecordEntry[],
     exchanges: number,
   ): CaptureRecord {
-    const value = encoder.take();
+    const value = encoder.take(this.#pool.take(encoder.sizeBytes));
     batch.records += 1;
     return {
       topic: this.#options.topic,

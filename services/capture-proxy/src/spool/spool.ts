@@ -135,6 +135,11 @@ export class Spool {
     if (copy.segment !== null) this.#release(copy.segment);
   }
 
+  /** Whether this record is being written, or was, while somebody sends it: its bytes must stay as they are. */
+  copies(record: SpoolRecord): boolean {
+    return this.#copies.has(record);
+  }
+
   /** Whether a successor will find this record on the disk. */
   keeps(record: SpoolRecord): boolean {
     return this.#readBack.has(record) || (this.#copies.get(record)?.segment ?? null) !== null;

@@ -38,7 +38,8 @@ simple protocol, 8 and 32 clients, everyone who is installed; less than ten minu
   --out DIRECTORY   where the page and the record are written   [test/bench/results]
   --help
 
-PgDog takes part where PGDOG_BIN names its binary. It mirrors to a second PostgreSQL server.
+PgDog takes part where PGDOG_BIN names its binary (PGDOG_ABOUT: what the result says of it). It mirrors to a second
+PostgreSQL server.
 `;
 
 const options = {

@@ -1,4 +1,6 @@
-// PgDog, the pooler that can mirror: session pooling, alone and mirroring to a second server. Its binary is named by PGDOG_BIN.
+// PgDog, the pooler that can mirror: session pooling, alone and mirroring to a second server.
+//
+// PGDOG_BIN names its binary. It knows its commit, not its release nor how it was built: PGDOG_ABOUT says so in the result.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort, probePostgres, spawnTied, waitUntil } from '@mirrorstream/local';
@@ -32,7 +34,8 @@ export async function pgdog(
       'ready';
   await waitUntil(serves, { what: `${name} to answer a query`, deadlineMs: 30_000, stage: 'bench' });
   if (ended) return `it ended: ${child.lastLogLines().slice(-3).join(' / ')}`;
-  return started(name, port, child, version);
+  const about = process.env['PGDOG_ABOUT'];
+  return started(name, port, child, about === undefined ? version : `${version} (${about})`);
 }
 
 function configText(port: number, sourcePort: number, mirrorPort: number | null): string {

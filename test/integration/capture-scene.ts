@@ -21,6 +21,7 @@ export interface ProxyOptions {
   readonly brokers?: string;
   readonly listen?: string;
   readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const proxies: SpawnedService[] = [];
@@ -34,12 +35,15 @@ export async function startProxy(options: ProxyOptions = {}): Promise<ProxyScene
   const source = await sharedPostgres('source');
   const brokers = options.brokers ?? (await sharedKafka()).bootstrap;
   const sourceName = options.sourceName ?? uniqueName('proxy');
-  const service = await spawnService([
-    'capture-proxy',
-    ...['--listen', options.listen ?? '127.0.0.1:0', '--source', `${source.host}:${source.port}`],
-    ...['--source-name', sourceName, '--brokers', brokers, '--node', options.node ?? 'test', '--partitions', '4'],
-    ...(options.flags ?? []),
-  ]);
+  const service = await spawnService(
+    [
+      'capture-proxy',
+      ...['--listen', options.listen ?? '127.0.0.1:0', '--source', `${source.host}:${source.port}`],
+      ...['--source-name', sourceName, '--brokers', brokers, '--node', options.node ?? 'test', '--partitions', '4'],
+      ...(options.flags ?? []),
+    ],
+    options.env,
+  );
   proxies.push(service);
   const { listen } = JSON.parse(await service.waitForLine(/"ready":true/)) as { listen: string };
   const via = (url: string): string => {

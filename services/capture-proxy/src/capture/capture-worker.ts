@@ -60,6 +60,8 @@ export class CaptureWorker {
   #stopping = false;
   /** Records are left whose fate is unknown, or that lie in the spool: a successor closes the books. */
   #unfinished = false;
+  /** Of those, some lie in the spool. */
+  leftOnDisk = false;
   /** Bytes that earlier incarnations left in the spool's folder. */
   otherSpoolBytes: () => number = () => 0;
   #timer: NodeJS.Timeout | null = null;
@@ -145,6 +147,7 @@ export class CaptureWorker {
     this.#publisher.heartbeat({ monoUs: nowUs, doneSeq: this.#sequencer.lastDoneSeq }, nowUs, true);
     this.#publisher.flushAll(nowUs);
     for (const record of await this.#outbox.close(deadlineMs)) this.ledger.unreadable(record, GapReason.SHUTDOWN);
+    if (this.#outbox.leftUnread) this.#leftOnDisk();
     // Gaps for what was refused meanwhile are not told any more: the counts are.
   }
 
@@ -237,8 +240,14 @@ export class CaptureWorker {
       this.ledger.lost(record, record.partition, GapReason.RECORD_REFUSED);
       this.#publisher.lost(record, GapReason.RECORD_REFUSED);
       this.#outbox.settled(record);
-    } else if (everSent || this.#outbox.keeps(record)) this.#unfinished = true;
+    } else if (this.#outbox.keeps(record)) this.#leftOnDisk();
+    else if (everSent) this.#unfinished = true;
     else this.ledger.unreadable(record, GapReason.SHUTDOWN);
+  }
+
+  #leftOnDisk(): void {
+    this.leftOnDisk = true;
+    this.#unfinished = true;
   }
 }
 

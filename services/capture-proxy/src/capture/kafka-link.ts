@@ -10,6 +10,8 @@ import type { WorkerSettings } from './worker-protocol.ts';
 
 const retryMinMs = 100;
 const retryMaxMs = 5_000;
+/** For a last snapshot that is not the last word. */
+const unfinishedMs = 1_000;
 /** For Kafka's connections to end in order. */
 const closeMs = 1_000;
 
@@ -44,7 +46,9 @@ export class KafkaLink {
     const { worker, client } = this.#options;
     this.#last = worker.snapshot(Date.now(), true);
     this.#publisher?.stop();
-    const told = (await this.#publisher?.publishNow(deadlineMs)) ?? false;
+    // One that is not final can wait for the successor, who closes the books.
+    const patienceMs = this.#last.final ? deadlineMs : Math.min(deadlineMs, unfinishedMs);
+    const told = (await this.#publisher?.publishNow(patienceMs)) ?? false;
     await within(closeMs, client.close());
     return told && this.#last.final;
   }
@@ -58,6 +62,7 @@ export class KafkaLink {
         await this.#settlePredecessors();
         return;
       } catch (error) {
+        if (this.#closing) return;
         const told = error instanceof MirrorstreamError ? { code: error.code, hint: error.hint } : {};
         const details = { ...told, error: error instanceof Error ? error.message : String(error) };
         if (waitMs === retryMinMs) logger.error(details, 'Kafka is not usable yet: forwarding goes on, capture waits');

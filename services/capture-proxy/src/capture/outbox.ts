@@ -13,9 +13,10 @@ import type { CaptureRecord, Outlet } from './publisher.ts';
 const stallMs = 1_000;
 /** After the buffer was full it is used again below this share. */
 const roomShare = 0.75;
-/** What is read back waits in the batcher up to this share; new records go direct up to the other. */
+/** What is read back waits in the batcher up to this share; new records go direct up to the other; the rest is the spool's tail's. */
 const readAheadShare = 0.25;
 const directShare = 0.5;
+const tailShare = 0.5;
 /** When the proxy stops: Kafka gets so long without a sign of life before what is left is put on the disk. */
 const patienceMs = 2_000;
 const diskDeadlineMs = 5_000;
@@ -73,7 +74,8 @@ export class Outbox implements Outlet {
     }
     const { memoryBytes, spoolBytes, otherBytes } = this.#options;
     if (spool.sizeBytes + otherBytes() + record.sizeBytes > spoolBytes) return GapReason.SPOOL_FULL;
-    if (this.memoryBytes + record.sizeBytes > memoryBytes)
+    // Whatever the batcher holds: it was full, perhaps, before there was a spool, and empties only when Kafka is back.
+    if (spool.memoryBytes + record.sizeBytes > memoryBytes * tailShare)
       return spool.failing ? GapReason.SPOOL_FAILED : GapReason.PUBLISH_BUFFER_FULL;
     spool.append(record);
     return 'accepted';
@@ -81,9 +83,10 @@ export class Outbox implements Outlet {
 
   hasRoom(): boolean {
     const { memoryBytes, spoolBytes, otherBytes } = this.#options;
-    if (this.memoryBytes >= memoryBytes * roomShare) return false;
-    if (!this.#diverted || this.#spool === null) return true;
-    return this.#spool.sizeBytes + otherBytes() < spoolBytes * roomShare;
+    const spool = this.#diverted ? this.#spool : null;
+    if (spool === null) return this.#batcher.stats().bufferedBytes < memoryBytes * roomShare;
+    if (spool.memoryBytes >= memoryBytes * tailShare * roomShare) return false;
+    return spool.sizeBytes + otherBytes() < spoolBytes * roomShare;
   }
 
   /** The batcher is done with a record, one way or the other. True: nobody else looks at its bytes. */
@@ -97,6 +100,11 @@ export class Outbox implements Outlet {
   /** Whether a successor will find this record on the disk. */
   keeps(record: CaptureRecord): boolean {
     return this.#spool?.keeps(record) ?? false;
+  }
+
+  /** After `close`: records that no request ever held lie on the disk. */
+  get leftUnread(): boolean {
+    return this.#spool?.hasUnread ?? false;
   }
 
   /** Notices a stall and its end; call it every few ms. */

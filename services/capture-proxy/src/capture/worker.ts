@@ -68,6 +68,8 @@ async function stop(deadlineMs: number): Promise<void> {
   // Some of the time is for the last snapshot.
   await worker.stop(deadlineMs * 0.8);
   await spool.close();
+  if (worker.leftOnDisk)
+    logger.warn({}, 'what Kafka did not take lies in the spool: the next start with this --node delivers it');
   const complete = await link.close(Math.max(500, until - performance.now()));
   tell({ kind: 'stopped', complete });
   parentPort?.close();

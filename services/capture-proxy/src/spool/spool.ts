@@ -88,7 +88,12 @@ export class Spool {
 
   /** Everything appended has been read. What was read may not be settled yet. */
   get isEmpty(): boolean {
-    return this.#tail.length === 0 && this.#writing.length === 0 && !this.#segments.some(({ hasUnread }) => hasUnread);
+    return this.#tail.length === 0 && this.#writing.length === 0 && !this.hasUnread;
+  }
+
+  /** Some of it lies on the disk and has not been read. */
+  get hasUnread(): boolean {
+    return this.#segments.some((segment) => segment.hasUnread);
   }
 
   append(record: SpoolRecord): void {
@@ -209,7 +214,7 @@ export class Spool {
 
   #holds(): boolean {
     if (!this.flowing || this.#tailBytes > this.#options.holdBytes) return false;
-    return !this.#segments.some(({ hasUnread }) => hasUnread);
+    return !this.hasUnread;
   }
 
   async #writeNext(): Promise<void> {

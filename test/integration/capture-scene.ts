@@ -1,9 +1,25 @@
 // What the tests of the capture proxy's operation share: proxies in front of the shared source, and what Kafka then holds of them.
 import assert from 'node:assert/strict';
-import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
+import {
+  type CaptureSettings,
+  type CaptureSnapshot,
+  captureControlKey,
+  controlTopic,
+  envelopesTopic,
+  snapshotSchema,
+  statusTopic,
+} from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
 import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
-import { type SpawnedService, sharedKafka, sharedPostgres, spawnService, uniqueName } from '@mirrorstream/testkit';
+import { ensureControlTopic } from '@mirrorstream/service-kit';
+import {
+  type SpawnedService,
+  sharedKafka,
+  sharedPostgres,
+  spawnService,
+  uniqueName,
+  waitFor,
+} from '@mirrorstream/testkit';
 
 export interface ProxyScene {
   readonly service: SpawnedService;
@@ -98,6 +114,37 @@ export async function published({
     if (record.case === 'gap') gapTransactions += Number(record.value.transactions);
   }
   return { transactions: ended.size, gapTransactions, batches };
+}
+
+/** Writes a control record as it is, and returns its revision. A string is written as it stands. */
+export async function writeControl(
+  { brokers, sourceName }: Pick<ProxyScene, 'brokers' | 'sourceName'>,
+  record: Partial<CaptureSettings> | string,
+): Promise<string> {
+  const client = connectKafka({ brokers: [brokers], clientId: 'test' });
+  try {
+    await ensureControlTopic(await client.admin());
+    const producer = await client.producer();
+    const value = Buffer.from(typeof record === 'string' ? record : JSON.stringify({ version: 1, ...record }));
+    const [written] = await producer.send([
+      { topic: controlTopic, partition: 0, key: captureControlKey(sourceName), value },
+    ]);
+    return String(written?.baseOffset);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Writes it, and waits until the proxy (all its workers) says that it is in force. */
+export async function control(proxy: ProxyScene, settings: Partial<CaptureSettings>, workers = 1): Promise<void> {
+  const revision = await writeControl(proxy, settings);
+  await waitFor(
+    () => proxy.service.lines().filter((line) => line.includes(`"revision":"${revision}"`)).length >= workers,
+    {
+      what: `revision ${revision} to be in force`,
+      everyMs: 5,
+    },
+  );
 }
 
 export const sumOf = (snapshots: readonly CaptureSnapshot[], pick: (snapshot: CaptureSnapshot) => number): number =>

@@ -42,13 +42,18 @@ export class LostPlace {
     return this.#missing?.atUs ?? null;
   }
 
+  /** Transactions that the next report will tell of. */
+  get untoldTransactions(): number {
+    return this.#missing === null ? 0 : Math.max(this.#missing.openTransactions, this.quiet.idles);
+  }
+
   /** The gap so far, null when there is none or nothing new. `goesOn`: the place is still lost at `atUs`. */
   report(context: GapContext, goesOn: boolean, atUs: number): GapDraft | null {
     const missing = this.#missing;
     if (missing === null) return null;
-    const { reason, sizeBytes, openTransactions } = missing;
-    const { idles } = this.quiet;
-    const nothingNew = missing.reported && sizeBytes === 0 && idles === 0;
+    const { reason, sizeBytes } = missing;
+    const transactions = this.untoldTransactions;
+    const nothingNew = missing.reported && sizeBytes === 0 && transactions === 0;
     this.#missing = goesOn ? { reason, sizeBytes: 0, openTransactions: 0, atUs, reported: true } : null;
     this.quiet.idles = 0;
     if (nothingNew) return null;
@@ -57,7 +62,7 @@ export class LostPlace {
       sessionId: context.sessionId,
       atUs: context.wallUsAtMonoZero + missing.atUs,
       reason,
-      transactions: Math.max(openTransactions, idles),
+      transactions,
       sizeBytes,
       afterSeq: context.afterSeq,
       transactionsExact: false,

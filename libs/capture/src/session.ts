@@ -51,6 +51,8 @@ export interface SessionCapture {
   /** The connection ended. Publishes what is open, then sessionEnd; later calls do nothing. */
   close(monoUs: number): void;
   readonly openTransactions: 0 | 1;
+  /** Transactions that were given up or went by unseen, and that no gap tells of yet. */
+  readonly untoldTransactions: number;
   /** No transaction is open and nothing is unanswered; null: not known, as the place is lost. */
   readonly idle: boolean | null;
   /** The oldest finished exchange that no emitted draft has brought yet; null when there is none. */
@@ -157,6 +159,10 @@ class Session implements SessionCapture {
     if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
     this.#lose(reason, bytes, monoUs);
     this.#lost.quiet.lost();
+  }
+
+  get untoldTransactions(): number {
+    return this.#lost.untoldTransactions;
   }
 
   get idle(): boolean | null {

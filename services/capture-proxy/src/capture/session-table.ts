@@ -126,9 +126,10 @@ export class SessionTable implements RingHandler {
     }
   }
 
+  /** Those under way, and those that were lost and are still to be told. */
   openTransactions(): number {
     let open = 0;
-    for (const session of this.#sessions.values()) open += session.capture.openTransactions;
+    for (const { capture } of this.#sessions.values()) open += capture.openTransactions + capture.untoldTransactions;
     return open;
   }
 

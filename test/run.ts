@@ -18,7 +18,7 @@ const patterns = [
   'libs/*/src/**/*.test.ts',
   'services/*/src/**/*.test.ts',
   'deploy/**/*.test.ts',
-  'test/{integration,e2e}/**/*.test.ts',
+  'test/{integration,drivers,e2e}/**/*.test.ts',
   '.ci/**/*.test.ts',
 ];
 
@@ -63,7 +63,7 @@ function select(args: readonly string[]): Selection {
 
 /** Whether a file talks to the shared servers: unit tests alone must not wait for Kafka. */
 function needsServers(file: string): boolean {
-  return /shared(?:Kafka|Postgres)\b/.test(readFileSync(join(root, file), 'utf8')) || file.startsWith('test/');
+  return /shared(?:Kafka|Postgres)\b/.test(readFileSync(join(root, file), 'utf8')) || /^test\/(?!bench\/)/.test(file);
 }
 
 function stop(message: string): never {

@@ -108,7 +108,7 @@ function loadsOf({ workloads: chosen, protocols, clients }: Chosen): Load[] {
   });
 }
 
-const withLarge = (list: string): string => list.replace(/\blarge\b/, 'select-large,copy-out,copy-in');
+const withLarge = (list: string): string => list.replace(/(?<=^|,) *large *(?=,|$)/, 'select-large,copy-out,copy-in');
 
 function listOf<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
   return text.split(',').map((name) => {

@@ -1,7 +1,7 @@
 // The page a person reads: what was measured, whether the targets are met, and on what.
 import { titleOf, unitOf } from './plan.ts';
 import type { Arrival, BenchResult, Cell } from './result.ts';
-import type { Ratio } from './statistics.ts';
+import { median, type Ratio } from './statistics.ts';
 import { type Row, summariseCell } from './summary.ts';
 import { judge, type Verdict } from './targets.ts';
 
@@ -34,12 +34,10 @@ ${facts(result)}
 `;
 }
 
-const verdictRow = ({ target, load, measured, met }: Verdict): string[] => [
-  target,
-  load,
-  measured,
-  met === null ? '–' : met ? 'met' : '**missed**',
-];
+const verdictRow = ({ target, load, measured, met, isWithinNoise }: Verdict): string[] => {
+  const word = met === null ? '–' : met ? 'met' : '**missed**';
+  return [target, load, measured, isWithinNoise ? `${word}, but not in every round` : word];
+};
 
 function cellText(cell: Cell, order: readonly string[]): string {
   const unit = unitOf(cell.load);
@@ -119,7 +117,14 @@ function facts(result: BenchResult): string {
   const lines = Object.entries(all).map(([name, value]) => `- ${name}: ${value}`);
   const missing = Object.entries(result.missing).map(([name, reason]) => `- ${name} is missing: ${reason}`);
   const load = `- load average before the start: ${result.loadAverageBefore.map((value) => value.toFixed(2)).join(', ')}`;
-  return [...lines, ...missing, load].join('\n');
+  return [...lines, ...missing, load, `- ${foreignText(result)}`].join('\n');
+}
+
+/** Above some per cent, the figures are somebody else's too. */
+function foreignText({ cells }: BenchResult): string {
+  const shares = cells.flatMap(({ samples }) => samples.map((sample) => sample.foreignShare));
+  const most = Math.max(0, ...shares);
+  return `CPU taken by others while it measured: ${percent(median(shares))} of the machine (median of the turns; at most ${percent(most)})`;
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -23,6 +23,8 @@ export interface Sample {
   readonly cpuUs: CpuUs;
   /** CPU of the Kafka broker meanwhile, per transaction or MB. It runs on the same cores here. */
   readonly brokerUs: number;
+  /** CPU that processes which are no part of the benchmark took meanwhile, and the hypervisor, as a share of all cores. */
+  readonly foreignShare: number;
   readonly rssBeforeMb: number;
   /** The most during the turn, as the kernel kept it. */
   readonly rssPeakMb: number;

@@ -11,6 +11,8 @@ export interface Verdict {
   readonly measured: string;
   /** Null: this run does not tell. */
   readonly met: boolean | null;
+  /** Some rounds say so, others the opposite. */
+  readonly isWithinNoise: boolean;
 }
 
 const subject = 'mirrorstream';
@@ -40,6 +42,7 @@ function judgeSelect(cell: Cell): Verdict[] {
     load,
     measured: figure === null ? 'not measured' : figure.text,
     met: figure === null ? null : holds(figure.value),
+    isWithinNoise: figure !== null && holds(figure.min) !== holds(figure.max),
   });
   const atLeast = (limit: number) => (value: number) => value >= limit;
   const atMost = (limit: number) => (value: number) => value <= limit;
@@ -66,6 +69,8 @@ function judgeSelect(cell: Cell): Verdict[] {
 
 interface Figure {
   readonly value: number;
+  readonly min: number;
+  readonly max: number;
   readonly text: string;
 }
 
@@ -75,7 +80,7 @@ function byRound(cell: Cell, [contender, pick]: Picked, [base, pickBase]: Picked
   const ratio = ratioByRound(perRound(cell, contender, pick), perRound(cell, base, pickBase));
   if (ratio === null || Number.isNaN(ratio.median)) return null;
   const range = `${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}`;
-  return { value: ratio.median, text: `${ratio.median.toFixed(2)} (rounds: ${range})` };
+  return { value: ratio.median, min: ratio.min, max: ratio.max, text: `${ratio.median.toFixed(2)} (rounds: ${range})` };
 }
 
 /** A ratio of two differences is too noisy round by round: that of the medians. */
@@ -86,7 +91,12 @@ function added({ rows }: CellSummary, which: 'p50Us' | 'p99Us'): Figure | null {
   const base = of('pgbouncer');
   if (own === null || base === null || base <= 0) return null;
   const value = own / base;
-  return { value, text: `${value.toFixed(2)} (${Math.round(own)} µs against ${Math.round(base)} µs)` };
+  return {
+    value,
+    min: value,
+    max: value,
+    text: `${value.toFixed(2)} (${Math.round(own)} µs against ${Math.round(base)} µs)`,
+  };
 }
 
 /** Everybody of us who publishes is held to it. */
@@ -96,6 +106,7 @@ function judgeArrival({ load, arrivals }: Cell): Verdict[] {
     load: titleOf(load),
     measured: `${arrived.toLocaleString('en')} of ${sent.toLocaleString('en')}, ${dropped ?? 0} dropped`,
     met: arrived >= sent && dropped === 0,
+    isWithinNoise: false,
   }));
 }
 

@@ -1,6 +1,8 @@
 // One load, played by all contenders in turn, round after round.
+import { cpus } from 'node:os';
 import type { Arrived } from './arrivals.ts';
 import type { Settings } from './flags.ts';
+import { foreignShare, readLoad } from './foreign-load.ts';
 import { runLarge } from './large-results.ts';
 import { type LoadResult, runPgbench } from './pgbench.ts';
 import { isLarge, type Load, titleOf, turnsOf, unitOf } from './plan.ts';
@@ -62,6 +64,7 @@ async function measureTurn(
 ): Promise<Omit<Sample, 'contender' | 'round' | 'rssBeforeMb'>> {
   const pids = pidsOf(contender);
   forgetPeak(pids);
+  const loadBefore = readLoad();
   const before = cpuTime(pids);
   const brokerBefore = wholeCpuUs(brokerPid);
   const result = await play();
@@ -73,7 +76,8 @@ async function measureTurn(
     capture: perUnit(after.capture - before.capture),
     rest: perUnit(after.rest - before.rest),
   };
-  return { ...result, cpuUs, brokerUs: perUnit(brokerUs), rssPeakMb: memoryMb(pids).peak };
+  const foreign = foreignShare(loadBefore, readLoad(), cpus().length);
+  return { ...result, cpuUs, brokerUs: perUnit(brokerUs), foreignShare: foreign, rssPeakMb: memoryMb(pids).peak };
 }
 
 /** All at once: who has to wait waits beside the others. */

@@ -45,6 +45,8 @@ export class StatementEffects {
 
   /** A statement failed while it ran. What it had called may have taken a lock, which no rollback gives back. */
   failedRunning(marks: number, sql: string | null): void {
+    // These may have committed before they failed.
+    if (sql !== null && /^(?:call|do)\b/i.test(sql)) this.#transaction.writes = true;
     if ((marks & QueryMark.advisoryLock) !== 0 && (sql === null || mayHaveLocked(sql))) this.#state.locks.add(null);
   }
 

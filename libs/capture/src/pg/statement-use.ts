@@ -9,6 +9,7 @@ import {
   describeTarget,
   executePortal,
   F,
+  parseStatementName,
   queryText,
   TargetByte,
 } from '@mirrorstream/pg-wire';
@@ -106,8 +107,15 @@ export class StatementUse {
       this.#failedRunning(frame);
       return;
     }
+    if (frame.type === F.Parse) this.#parseFailed(frame);
     const entry = this.#statementNamedBy(frame);
     if (entry !== null) this.#uses(entry);
+  }
+
+  /** The server drops the unnamed statement before it looks at the new one (exec_parse_message). */
+  #parseFailed(frame: ClientFrame): void {
+    const bytes = this.#intake.bytesOf(frame);
+    if (bytes !== null && parseStatementName(bytes, 0, bytes.length) === '') this.#statements.close('');
   }
 
   /** Frames the server may or may not have got to. */

@@ -18,7 +18,7 @@ const patterns = [
   'libs/*/src/**/*.test.ts',
   'services/*/src/**/*.test.ts',
   'deploy/**/*.test.ts',
-  'test/{integration,drivers,e2e}/**/*.test.ts',
+  'test/{integration,drivers,e2e,bench}/**/*.test.ts',
   '.ci/**/*.test.ts',
 ];
 

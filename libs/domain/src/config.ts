@@ -35,6 +35,15 @@ const sourceSchema = z.strictObject({
   urlEnv: envName.optional(),
 });
 
+/** What the proxy shows its clients; the same words as its flags. */
+const tlsSchema = z.strictObject({
+  mode: z.enum(['off', 'allow', 'require', 'passthrough']).optional(),
+  certFile: z.string().min(1).optional(),
+  keyFile: z.string().min(1).optional(),
+  /** Clients must show a certificate that this authority signed. */
+  caFile: z.string().min(1).optional(),
+});
+
 const kafkaSchema = z.strictObject({
   brokers: z.array(z.string().min(1)).min(1, 'must name at least one broker').optional(),
   tls: z
@@ -63,6 +72,7 @@ export const configFileSchema = z.strictObject({
   source: orUrl(sourceSchema).optional(),
   environment: name.optional(),
   listen: z.string().min(1).optional(),
+  tls: tlsSchema.optional(),
   kafka: kafkaSchema.optional(),
   partitions: z.number().int().min(1).max(512).optional(),
   answers: z.enum(['none', 'digest', 'full']).optional(),
@@ -165,6 +175,7 @@ function keysAt(path: readonly (string | number)[]): string[] {
   const [top, second, third] = path;
   if (top === undefined) return Object.keys(configFileSchema.shape);
   if (top === 'source') return Object.keys(sourceSchema.shape);
+  if (top === 'tls') return Object.keys(tlsSchema.shape);
   if (top === 'mirrors') return Object.keys(third === 'filters' ? filtersSchema.shape : mirrorSchema.shape);
   if (top === 'kafka' && second === 'tls') return Object.keys(kafkaSchema.shape.tls.unwrap().shape);
   if (top === 'kafka' && second === 'sasl') return Object.keys(kafkaSchema.shape.sasl.unwrap().shape);

@@ -96,6 +96,7 @@ export interface ProxyStart {
   readonly node: string;
   readonly partitions: number;
   readonly answers: string | null;
+  readonly tls: readonly string[];
   readonly kafka: KafkaAccess;
 }
 
@@ -108,6 +109,7 @@ export function proxyArguments(start: ProxyStart): string[] {
     ...['--node', start.node],
     ...['--partitions', String(start.partitions)],
     ...(start.answers === null ? [] : ['--answers', start.answers]),
+    ...start.tls,
     ...kafkaArguments(start.kafka),
   ];
 }

@@ -111,9 +111,23 @@ test('addresses that are none are refused by the flag that gave them', () => {
   assert.match(refusal('--source postgres://c --mirror postgres://b'), /--mirror is not NAME=URL/);
   assert.match(refusal('--source postgres://c --mirror A_b=postgres://b'), /--mirror is not NAME=URL/);
   assert.match(refusal('--source postgres://c --mirror a=postgres://b --mirror a=postgres://d'), /names a twice/);
-  assert.match(refusal('--source postgres://c?sslmode=verify-full --mirror a=postgres://b'), /sslmode=verify-full/);
+  assert.match(refusal('--source postgres://c?sslmode=yes --mirror a=postgres://b'), /--source has an sslmode/);
   assert.match(refusal('--listen 6543'), /--listen is not HOST:PORT/);
   assert.match(refusal('--listen 127.0.0.1:66666'), /--listen is not HOST:PORT/);
+});
+
+test('the source’s TLS and the proxy’s own are handed to the proxy', () => {
+  const url = 'postgres://c?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/own.pem&sslkey=/own.key';
+  const yaml = 'tls: {mode: require, certFile: /a.pem, keyFile: /a.key}';
+  assert.equal(
+    plan(`--source ${url} --mirror a=postgres://b`, yaml).proxyTls.join(' '),
+    '--source-tls verify-full --source-tls-ca /ca.pem --source-tls-cert /own.pem --source-tls-key /own.key ' +
+      '--client-tls require --tls-cert /a.pem --tls-key /a.key',
+  );
+  const flagsOf = (query: string) => plan(`--source postgres://c${query} --mirror a=postgres://b`).proxyTls.join(' ');
+  assert.equal(flagsOf('?sslmode=verify-full&sslrootcert=system'), '--source-tls verify-full');
+  assert.equal(flagsOf('?sslmode=prefer'), '--source-tls prefer');
+  assert.equal(flagsOf(''), '');
 });
 
 test('the file’s mistakes are named with line and path', () => {

@@ -13,6 +13,7 @@ import type { LoadedConfig } from '../config-file.ts';
 import { parseDuration } from '../duration.ts';
 import { type KafkaPlan, planKafka } from '../kafka-plan.ts';
 import { upCommand } from './flags.ts';
+import { clientTlsFlags, sourceTlsFlags } from './proxy-tls.ts';
 
 export interface MirrorPlan {
   readonly name: string;
@@ -42,6 +43,8 @@ export interface StackPlan {
   readonly dataDir: string;
   readonly partitions: number | null;
   readonly answers: 'none' | 'digest' | 'full' | null;
+  /** TLS of the proxy, as its flags. */
+  readonly proxyTls: readonly string[];
 }
 
 const defaultListen: HostPort = { host: '127.0.0.1', port: 6543 };
@@ -57,7 +60,7 @@ export interface PlanSurroundings {
 export function planStack(flags: GivenFlags, file: LoadedConfig | null, surroundings: PlanSurroundings): StackPlan {
   const loaded = file ?? noFile;
   const { config } = loaded;
-  const source = planSource(flags, loaded, surroundings);
+  const { source, tls } = planSource(flags, loaded, surroundings);
   const mirrors = planMirrors(flags, loaded, surroundings, source);
   const workload = planWorkload(flags, source);
   const listenText = flags.last('listen') ?? config.listen;
@@ -79,6 +82,7 @@ export function planStack(flags: GivenFlags, file: LoadedConfig | null, surround
     dataDir: flags.last('data-dir') ?? surroundings.defaultDataDir,
     partitions: config.partitions ?? null,
     answers: config.answers ?? null,
+    proxyTls: [...tls, ...clientTlsFlags(config.tls)],
   };
 }
 
@@ -86,12 +90,14 @@ function planSource(
   flags: GivenFlags,
   { config, place }: LoadedConfig,
   { env }: PlanSurroundings,
-): DatabaseAddress | null {
+): { readonly source: DatabaseAddress | null; readonly tls: readonly string[] } {
   const flag = flags.last('source');
-  if (flag !== undefined) return withoutTls(parseDatabaseUrl(flag, '--source'), '--source');
-  if (config.source?.url === undefined && config.source?.urlEnv === undefined) return null;
-  const { url, at } = urlOf(config.source, ['source'], place, env);
-  return withoutTls(parseDatabaseUrl(url, at), at);
+  if (flag === undefined && config.source?.url === undefined && config.source?.urlEnv === undefined)
+    return { source: null, tls: [] };
+  const { url, at } =
+    flag === undefined ? urlOf(config.source ?? {}, ['source'], place, env) : { url: flag, at: '--source' };
+  const source = parseDatabaseUrl(url, at);
+  return { source, tls: sourceTlsFlags(source, at) };
 }
 
 function planMirrors(
@@ -201,15 +207,6 @@ function refuseLoops(listen: HostPort, source: DatabaseAddress, mirrors: readonl
       );
     }
   }
-}
-
-function withoutTls(address: DatabaseAddress, place: string): DatabaseAddress {
-  const mode = new URL(address.url).searchParams.get('sslmode');
-  if (mode === null || mode === 'disable' || mode === 'allow' || mode === 'prefer') return address;
-  throw bad(
-    `${place} asks for sslmode=${/^[a-z-]+$/.test(mode) ? mode : '…'}`,
-    'The proxy speaks no TLS yet: clients connect to the source without it.',
-  );
 }
 
 function urlOf(

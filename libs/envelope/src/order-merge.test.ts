@@ -195,7 +195,10 @@ function checkOrder(
   for (const [i, later] of found.entries()) {
     for (const earlier of found.slice(0, i)) {
       // Nothing that was answered before `earlier` was sent may come after it.
-      assert.ok(!answeredBefore(later.it, earlier.it, uncertaintyUs), `${where}: ${later.real.name} after ${earlier.real.name}`);
+      assert.ok(
+        !answeredBefore(later.it, earlier.it, uncertaintyUs),
+        `${where}: ${later.real.name} after ${earlier.real.name}`,
+      );
       if (earlier.session === later.session) assert.ok(earlier.real.turn <= later.real.turn, where);
       if (!answeredBefore(earlier.it, later.it, uncertaintyUs)) continue;
       claimed += 1;

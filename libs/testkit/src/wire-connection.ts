@@ -28,6 +28,7 @@ export class WireConnection {
   readonly #socket: Socket;
   #rest: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
+  #readies = 1;
   #commands = 0;
   #rows = 0;
   #sqlState: string | undefined;
@@ -59,12 +60,13 @@ export class WireConnection {
     }
   }
 
-  /** Sends whole frames that end in Query or Sync, and resolves at ReadyForQuery. One at a time. */
-  exchange(frames: Buffer): Promise<ExchangeCount> {
+  /** Sends whole frames that end in Query or Sync, and resolves at ReadyForQuery, the n-th when n of them are pipelined. One call at a time. */
+  exchange(frames: Buffer, pipelined = 1): Promise<ExchangeCount> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (this.#waiting !== undefined) return Promise.reject(new Error('an exchange is under way'));
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
+      this.#readies = pipelined;
       this.#socket.write(frames);
     });
   }
@@ -104,6 +106,8 @@ export class WireConnection {
       this.#end(new Error('the server asks for a password; the load driver has none'));
       this.#socket.destroy();
     } else if (type === readyForQuery) {
+      this.#readies -= 1;
+      if (this.#readies > 0) return;
       const waiting = this.#waiting;
       const count = { commands: this.#commands, rows: this.#rows, sqlState: this.#sqlState };
       this.#commands = 0;

@@ -1,4 +1,5 @@
-// The health endpoint: is the process alive, is it ready, and its numbers. Off unless asked for; loaded only then.
+// The health endpoint: is the process alive (/live), is it ready (/ready), and its numbers (/metrics). Off unless asked for; loaded only
+// then. On loopback unless an address says otherwise: it has no authentication.
 import type { AddressInfo } from 'node:net';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { MetricRegistry } from './metrics.ts';
@@ -19,25 +20,27 @@ export async function startHealthServer(
   source: HealthSource,
 ): Promise<HealthServer | undefined> {
   if (address === undefined) return undefined;
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(address);
+  const match = /^(?:(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):)?(\d{1,5})$/.exec(address);
   if (match === null) {
-    throw new MirrorstreamError('badInput', '--health is not HOST:PORT', {
+    throw new MirrorstreamError('badInput', '--health is neither PORT nor HOST:PORT', {
       stage: 'health',
-      hint: 'Write for instance 127.0.0.1:9464.',
+      hint: 'Write for instance 9464, which is 127.0.0.1:9464.',
     });
   }
   const { fastify } = await import('fastify');
   const server = fastify({ logger: false, forceCloseConnections: true });
-  server.get('/healthz', () => ({ status: 'ok' }));
-  server.get('/readyz', (_request, reply) => {
-    const ready = source.isReady();
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'starting' });
-  });
+  for (const path of ['/live', '/healthz']) server.get(path, () => ({ status: 'ok' }));
+  for (const path of ['/ready', '/readyz']) {
+    server.get(path, (_request, reply) => {
+      const ready = source.isReady();
+      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'notReady' });
+    });
+  }
   server.get('/metrics', (_request, reply) =>
     reply.type('text/plain; version=0.0.4; charset=utf-8').send(source.metrics.prometheusText()),
   );
   try {
-    await server.listen({ host: (match[1] ?? match[2]) as string, port: Number(match[3]) });
+    await server.listen({ host: match[1] ?? match[2] ?? '127.0.0.1', port: Number(match[3]) });
   } catch (cause) {
     const taken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
     const code = taken ? 'portTaken' : 'badInput';

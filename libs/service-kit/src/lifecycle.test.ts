@@ -106,6 +106,33 @@ describe('the lifecycle of a service', () => {
     assert.equal(await running, 0);
   });
 
+  it('is hastened by a second signal where the service can, and ends at once at a third', async () => {
+    const at = stage();
+    const held = Promise.withResolvers<void>();
+    const stopping = Promise.withResolvers<void>();
+    const stop = (): Promise<void> => {
+      stopping.resolve();
+      return held.promise;
+    };
+    let hastened = 0;
+    const hasten = (): void => {
+      hastened += 1;
+    };
+    const running = runService(
+      service(async () => ({ stop, hasten })),
+      [],
+      at.surroundings,
+    );
+    at.signal('SIGTERM');
+    await stopping.promise;
+    at.signal('SIGTERM');
+    assert.deepEqual([hastened, at.exits], [1, []]);
+    at.signal('SIGTERM');
+    assert.deepEqual([hastened, at.exits], [1, [143]]);
+    held.resolve();
+    assert.equal(await running, 0);
+  });
+
   it('says which flag is wrong and what to do, without a stack, and ends with 2', async () => {
     for (const argv of [
       ['--rate', 'much'],
@@ -193,7 +220,7 @@ describe('the lifecycle of a service', () => {
         held.resolve(kit);
         return idle;
       }),
-      ['--health', '127.0.0.1:0'],
+      ['--health', '0'],
       at.surroundings,
     );
     const kit = await held.promise;
@@ -202,10 +229,11 @@ describe('the lifecycle of a service', () => {
       const answer = await fetch(`http://127.0.0.1:${line.port}${path}`);
       return [answer.status, await answer.text()] as const;
     };
-    assert.deepEqual(await get('/healthz'), [200, '{"status":"ok"}']);
-    assert.equal((await get('/readyz'))[0], 503);
+    assert.deepEqual(await get('/live'), [200, '{"status":"ok"}']);
+    assert.equal((await get('/ready'))[0], 503);
     kit.ready();
-    assert.equal((await get('/readyz'))[0], 200);
+    assert.equal((await get('/ready'))[0], 200);
+    assert.deepEqual([(await get('/healthz'))[0], (await get('/readyz'))[0]], [200, 200]);
     assert.match(
       (await get('/metrics'))[1],
       /^# HELP tests_total tests\n# TYPE tests_total counter\ntests_total\{of="a\\"b"\} 3$/m,
@@ -224,6 +252,6 @@ describe('the lifecycle of a service', () => {
       ),
       0,
     );
-    assert.match(at.printed.join(''), /--rate VALUE[\s\S]*--log-level LEVEL[\s\S]*--health HOST:PORT/);
+    assert.match(at.printed.join(''), /--rate VALUE[\s\S]*--log-level LEVEL[\s\S]*--health \[HOST:\]PORT/);
   });
 });

@@ -15,7 +15,7 @@ import { startTelemetry, type Telemetry } from './telemetry.ts';
 export interface ServiceKit {
   readonly logger: Logger;
   readonly metrics: MetricRegistry;
-  /** Writes the one ready line to stdout, and turns /readyz to 200. */
+  /** Writes the one ready line to stdout, and turns /ready to 200. */
   ready(details?: Readonly<Record<string, unknown>>): void;
   /** Something that cannot be mended: stops the service; the exit code is the error's. */
   fatal(error: unknown): void;
@@ -55,8 +55,8 @@ export const commonFlags: FlagTable = [
   },
   {
     name: 'health',
-    description: 'serve /healthz, /readyz and /metrics here; off by default',
-    placeholder: 'HOST:PORT',
+    description: 'serve /live, /ready and /metrics here, PORT alone on loopback; off by default',
+    placeholder: '[HOST:]PORT',
   },
 ];
 

@@ -25,4 +25,33 @@ export function registerMetrics(
   const { tap } = capture;
   counter('ring_dropped_bytes_total', 'Bytes not captured because the ring was full.', () => tap.counts.droppedBytes);
   counter('ring_overflows_total', 'How often the ring ran full.', () => tap.counts.overflows);
+  registerControl(metrics, capture);
+}
+
+/** What the control topic, or without its word the flags, have put in force; and what is left out for it. */
+function registerControl(metrics: MetricRegistry, capture: CaptureThread): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    metrics.register({ name: `${metricPrefix}_${name}`, help, kind: 'gauge', read });
+  };
+  gauge('capture_on', 'Whether capture is on (1) or switched off (0).', () =>
+    capture.settings.capture === 'on' ? 1 : 0,
+  );
+  gauge('sampling_share', 'Share of the sessions that is captured, 0 to 1.', () => capture.settings.sampling);
+  gauge('control_revision', 'Offset of the control record in force; -1: none, the flags hold.', () =>
+    Number(capture.settings.revision ?? -1),
+  );
+  const { unsampled, captureOff } = capture.tap.counts;
+  const leftOut = (name: string, help: string, pick: (counts: typeof unsampled) => number): void => {
+    const read = () => [
+      { labels: { reason: 'unsampled' }, value: pick(unsampled) },
+      { labels: { reason: 'captureOff' }, value: pick(captureOff) },
+    ];
+    metrics.register({ name: `${metricPrefix}_${name}`, help, kind: 'counter', read });
+  };
+  leftOut(
+    'left_out_sessions_total',
+    'Sessions that began outside the sample, or while capture was off.',
+    (one) => one.sessions,
+  );
+  leftOut('left_out_bytes_total', 'Bytes forwarded and left out on purpose.', (one) => one.bytes);
 }

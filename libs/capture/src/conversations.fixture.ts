@@ -85,6 +85,27 @@ export const conversations: readonly Conversation[] = [
     ],
   },
   {
+    name: 'in a transaction, an exchange that only parses or closes has no observations, those of the next one least of all',
+    steps: [
+      ...begin,
+      ['F', parse('one', 'SELECT 1'), describe('S', 'one'), sync],
+      ['B', parsed, parameters, columns('a'), ready('T')],
+      ['F', bind('one'), execute(), sync],
+      ['B', bound, row('1'), tag('SELECT 1'), ready('T')],
+      ['F', close('S', 'one'), sync],
+      ['B', closed, ready('T')],
+      ...commit,
+    ],
+    expected: [
+      '#1 committed',
+      beginLine,
+      '  1: F Parse / F Describe / F Sync -> nothing T',
+      '  2: F Bind / F Execute / F Sync -> complete SELECT 1 rows=1 T',
+      '  3: F Close / F Sync -> nothing T',
+      '  4: F Query -> complete COMMIT I',
+    ],
+  },
+  {
     name: 'BEGIN to COMMIT is one transaction of several exchanges',
     steps: [...begin, ...simple('UPDATE t SET a = 1', 'UPDATE 3', 'T'), ...commit],
     expected: [

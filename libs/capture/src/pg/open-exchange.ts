@@ -1,5 +1,5 @@
 // The exchange under way: which of the client's bytes it is made of, when it was sent, and how it becomes part of its transaction.
-import { AnswerStorage, type StatementEnd } from '@mirrorstream/envelope';
+import { AnswerStorage, type ObservationDraft, type StatementEnd } from '@mirrorstream/envelope';
 import { F } from '@mirrorstream/pg-wire';
 import type { Sequencer } from '../sequencer.ts';
 import type { AnswerRecorder } from './answer-recorder.ts';
@@ -11,6 +11,7 @@ export type Status = '' | 'I' | 'T' | 'E';
 
 const NONE = -1;
 const NO_BYTES = new Uint8Array(0);
+const NO_OBSERVATIONS: readonly ObservationDraft[] = [];
 
 export class OpenExchange {
   /** Something of the answer was seen. */
@@ -97,7 +98,9 @@ export class OpenExchange {
       // What was answered may repeat the secret.
       if (this.#holdsSecret(count)) recorder.keepDigests();
       recorder.finish();
-      const { storage, observations, sizeBytes } = recorder;
+      const { storage, sizeBytes } = recorder;
+      // An empty list stays with the recorder, which fills it in the next exchange.
+      const observations = recorder.observations.length > 0 ? recorder.observations : NO_OBSERVATIONS;
       draft.answer = { storage, observations, raw: NO_BYTES, sizeBytes, status };
       if (recorder.firstReplyAtUs > 0) draft.firstReplyUs = Math.max(1, recorder.firstReplyAtUs - started);
     }

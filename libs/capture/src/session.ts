@@ -28,6 +28,8 @@ export interface SessionCaptureOptions {
   readonly limits: CaptureLimits;
   /** Called synchronously. The draft's byte views are valid only during the call; its context never changes. */
   readonly emit: (draft: CaptureRecordDraft) => void;
+  /** Something here, or what it was given, threw: the session's place is lost, nothing else. */
+  readonly onBug?: (error: unknown) => void;
 }
 
 /** When an exchange was answered: monotonic clock in µs, and its number among the worker's completions. */
@@ -129,8 +131,8 @@ class Session implements SessionCapture {
         this.#found(monoUs);
       }
       if (this.#phase !== 'uncaptured' && this.#phase !== 'closed') this.#clientBytes(buffer, start, end, monoUs);
-    } catch {
-      this.#lose(GapReason.MALFORMED, end - start, monoUs);
+    } catch (error) {
+      this.#broke(error, end - start, monoUs);
     }
   }
 
@@ -143,8 +145,8 @@ class Session implements SessionCapture {
     if (this.#phase === 'uncaptured' || this.#phase === 'closed') return;
     try {
       this.#serverBytes(buffer, start, end, monoUs);
-    } catch {
-      this.#lose(GapReason.MALFORMED, end - start, monoUs);
+    } catch (error) {
+      this.#broke(error, end - start, monoUs);
     }
     // The chunk in which the place was lost may already hold the quiet point.
     if (this.#lostPlace()) this.#lost.quiet.server(buffer, start, end);
@@ -183,8 +185,8 @@ class Session implements SessionCapture {
       if (this.#phase === 'following') this.#conversation?.tick(monoUs);
       const since = this.#lost.sinceUs;
       if (since !== null && monoUs - since >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
-    } catch {
-      this.#lose(GapReason.MALFORMED, 0, monoUs);
+    } catch (error) {
+      this.#broke(error, 0, monoUs);
     }
   }
 
@@ -192,15 +194,15 @@ class Session implements SessionCapture {
     if (this.#phase === 'closed') return;
     try {
       if (this.#phase === 'following') this.#conversation?.close(monoUs);
-    } catch {
-      this.#lose(GapReason.MALFORMED, 0, monoUs);
+    } catch (error) {
+      this.#broke(error, 0, monoUs);
     }
     this.#phase = 'closed';
     try {
       this.#reportGap(monoUs);
       if (this.#started) this.#endSession(monoUs);
-    } catch {
-      // Only the caller's emit can have failed, and there is nobody left to tell.
+    } catch (error) {
+      this.#options.onBug?.(error); // the caller's emit or clock: no record can tell
     }
     this.#conversation = null;
     this.#client.reset();
@@ -378,6 +380,11 @@ class Session implements SessionCapture {
   }
 
   // Losing and finding the place
+
+  #broke(error: unknown, sizeBytes: number, monoUs: number): void {
+    this.#options.onBug?.(error);
+    this.#lose(GapReason.MALFORMED, sizeBytes, monoUs);
+  }
 
   #lose(reason: GapReason, sizeBytes: number, monoUs: number): void {
     // Bytes that do not even begin like PostgreSQL's: no session, nothing missing.

@@ -39,6 +39,8 @@ export interface CaptureWorkerOptions {
   readonly nowUs: () => number;
   readonly random: () => number;
   readonly onAvailability: (available: boolean, error?: Error) => void;
+  /** The capture of one session threw: its transactions are told as a gap. */
+  readonly onBug: (error: unknown) => void;
 }
 
 export class CaptureWorker {
@@ -110,6 +112,7 @@ export class CaptureWorker {
       sequencer: this.#sequencer,
       limits: { ...settings.limits, ...answersOf(settings.settings) },
       emit: (owner, draft, monoUs) => this.#publisher.add(owner, draft, monoUs),
+      onBug: options.onBug,
     });
   }
 

@@ -10,6 +10,7 @@ import {
 import { type CaptureRecordDraft, GapReason } from '@mirrorstream/envelope';
 import { RecordKind, type RingHandler } from '../ring.ts';
 import { BackendKeyFinder, keyText } from './backend-key.ts';
+import { GivenUpCapture } from './given-up-capture.ts';
 import type { DraftOwner } from './publisher.ts';
 import { sessionIdOf } from './session-id.ts';
 import type { IdleSession } from './worker-protocol.ts';
@@ -21,12 +22,18 @@ export interface SessionTableOptions extends Pick<SessionCaptureOptions, 'clock'
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly emit: (owner: DraftOwner, draft: CaptureRecordDraft, monoUs: number) => void;
+  /** The capture of a session threw. It costs that session's transactions, told as gaps; the others go on. */
+  readonly onBug?: (error: unknown) => void;
+  /** Tests give one with a bug. */
+  readonly openSession?: (options: SessionCaptureOptions) => SessionCapture;
 }
 
 class WorkerSession implements DraftOwner {
   readonly sessionId: string;
   readonly partition: number;
-  readonly capture: SessionCapture;
+  capture: SessionCapture;
+  /** The session's last transaction that was told of. */
+  lastSeq = 0;
   keyFinder: BackendKeyFinder | null = new BackendKeyFinder();
   key: string | null = null;
   /** Records with bytes handled so far; the forwarding thread counts the same. */
@@ -37,14 +44,27 @@ class WorkerSession implements DraftOwner {
   constructor(sessionId: string, partition: number, options: SessionTableOptions, answers: AnswerRule) {
     this.sessionId = sessionId;
     this.partition = partition;
-    this.capture = openSession({
+    this.capture = (options.openSession ?? openSession)({
       sessionId,
       samplingDraw: samplingDrawOf(sessionId),
       clock: options.clock,
       sequencer: options.sequencer,
       limits: { ...options.limits, ...answers },
-      emit: (draft) => options.emit(this, draft, this.nowUs),
+      emit: (draft) => {
+        if (draft.kind === 'envelope') this.lastSeq = draft.sessionSeq;
+        options.emit(this, draft, this.nowUs);
+      },
+      ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
     });
+  }
+
+  /** Whatever threw may be in any state: it is let go, and what goes by is told as missing. */
+  giveUp(options: SessionTableOptions, sizeBytes: number, monoUs: number): void {
+    const { sessionId, lastSeq } = this;
+    const emit = (draft: CaptureRecordDraft): void => options.emit(this, draft, this.nowUs);
+    const { wallUsAtMonoZero } = options.clock;
+    this.capture = new GivenUpCapture({ sessionId, afterSeq: lastSeq, wallUsAtMonoZero, emit }, sizeBytes, monoUs);
+    this.keyFinder = null;
   }
 }
 
@@ -70,12 +90,14 @@ export class SessionTable implements RingHandler {
   /** Of all sessions, from their next exchange on. */
   keepAnswers(rule: AnswerRule): void {
     this.#answers = rule;
-    for (const { capture } of this.#sessions.values()) capture.keepAnswers(rule);
+    for (const session of this.#sessions.values())
+      this.#guarded(session, session.nowUs, 0, () => session.capture.keepAnswers(rule));
   }
 
   record(kind: RecordKind, id: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void {
     if (kind === RecordKind.cancel) {
-      this.#byKey.get(keyText(bytes, start, end))?.capture.cancelled(monoUs);
+      const session = this.#byKey.get(keyText(bytes, start, end));
+      if (session !== undefined) this.#guarded(session, monoUs, 0, () => session.capture.cancelled(monoUs));
       return;
     }
     this.seenUs = monoUs;
@@ -83,12 +105,16 @@ export class SessionTable implements RingHandler {
     if (session === undefined) return;
     session.seen += 1;
     session.nowUs = monoUs;
-    if (kind === RecordKind.client) {
-      session.capture.clientChunk(bytes, start, end, monoUs);
-      return;
+    try {
+      if (kind === RecordKind.client) {
+        session.capture.clientChunk(bytes, start, end, monoUs);
+        return;
+      }
+      if (session.keyFinder !== null) this.#findKey(session, session.keyFinder, bytes, start, end);
+      session.capture.serverChunk(bytes, start, end, monoUs);
+    } catch (error) {
+      this.#giveUp(session, error, end - start, monoUs);
     }
-    if (session.keyFinder !== null) this.#findKey(session, session.keyFinder, bytes, start, end);
-    session.capture.serverChunk(bytes, start, end, monoUs);
   }
 
   mark(kind: RecordKind, id: number, monoUs: number, count: number): void {
@@ -99,22 +125,27 @@ export class SessionTable implements RingHandler {
     const session = this.#sessions.get(id);
     if (session === undefined) return;
     session.nowUs = monoUs;
-    if (kind === RecordKind.closed) this.#close(id, session, monoUs);
-    else if (kind === RecordKind.leftOut) session.capture.missed('client', 0, monoUs, count as GapReason);
-    else {
-      const reason =
-        this.#options.restarted && session.keyFinder !== null ? GapReason.WORKER_RESTART : GapReason.RING_FULL;
-      if (kind === RecordKind.missedServer) session.keyFinder = null;
-      this.missedBytes += count;
-      session.capture.missed(kind === RecordKind.missedClient ? 'client' : 'server', count, monoUs, reason);
+    if (kind === RecordKind.closed) {
+      this.#close(id, session, monoUs);
+      return;
     }
+    if (kind === RecordKind.leftOut) {
+      this.#guarded(session, monoUs, 0, () => session.capture.missed('client', 0, monoUs, count as GapReason));
+      return;
+    }
+    const direction = kind === RecordKind.missedClient ? 'client' : 'server';
+    const reason =
+      this.#options.restarted && session.keyFinder !== null ? GapReason.WORKER_RESTART : GapReason.RING_FULL;
+    if (direction === 'server') session.keyFinder = null;
+    this.missedBytes += count;
+    this.#guarded(session, monoUs, count, () => session.capture.missed(direction, count, monoUs, reason));
   }
 
   /** Cuts parts by age. */
   tick(monoUs: number): void {
     for (const session of this.#sessions.values()) {
       session.nowUs = monoUs;
-      session.capture.tick(monoUs);
+      this.#guarded(session, monoUs, 0, () => session.capture.tick(monoUs));
     }
   }
 
@@ -171,7 +202,9 @@ export class SessionTable implements RingHandler {
   }
 
   #close(id: number, session: WorkerSession, monoUs: number): void {
-    session.capture.close(monoUs);
+    this.#guarded(session, monoUs, 0, () => session.capture.close(monoUs));
+    // Given up just now: that is still to be told.
+    if (session.capture instanceof GivenUpCapture) session.capture.close(monoUs);
     this.#sessions.delete(id);
     if (session.key !== null) this.#byKey.delete(session.key);
     this.#load[session.partition] = (this.#load[session.partition] as number) - 1;
@@ -184,5 +217,18 @@ export class SessionTable implements RingHandler {
       this.#byKey.set(key, session);
     }
     if (finder.done) session.keyFinder = null;
+  }
+
+  #guarded(session: WorkerSession, monoUs: number, sizeBytes: number, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#giveUp(session, error, sizeBytes, monoUs);
+    }
+  }
+
+  #giveUp(session: WorkerSession, error: unknown, sizeBytes: number, monoUs: number): void {
+    session.giveUp(this.#options, sizeBytes, monoUs);
+    this.#options.onBug?.(error);
   }
 }

@@ -4,6 +4,7 @@ import { connectKafka } from '@mirrorstream/kafka';
 import { createLogger } from '@mirrorstream/service-kit';
 import { ControlFollower } from '../control/control-follower.ts';
 import { createMonoClock } from '../forward/mono-clock.ts';
+import { occasionally } from '../occasionally.ts';
 import { CaptureWorker } from './capture-worker.ts';
 import { KafkaLink } from './kafka-link.ts';
 import { SpoolAccess } from './spool-access.ts';
@@ -14,6 +15,7 @@ const idleReportMs = 20;
 const settings = workerData as WorkerSettings;
 const alone = settings.workers === 1;
 const logger = createLogger('capture-proxy', settings.logLevel).child(alone ? {} : { worker: settings.worker });
+const complain = occasionally(10_000, (details, message) => logger.error(details, message));
 const worker = new CaptureWorker({
   settings,
   nowUs: createMonoClock(),
@@ -26,6 +28,7 @@ const worker = new CaptureWorker({
         'Kafka does not take records: they wait, and are dropped when the buffer is full',
       );
   },
+  onBug: (error) => complain({ err: error }, 'capture has a bug: the session it showed in has a gap, the others go on'),
 });
 const spool = new SpoolAccess({ settings, worker, logger });
 const client = connectKafka(settings.kafka, logger);

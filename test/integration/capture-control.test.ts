@@ -5,7 +5,6 @@ import type { CaptureSnapshot } from '@mirrorstream/domain';
 import { AnswerStorage, DependencyReason, type EnvelopeBatch, GapReason } from '@mirrorstream/envelope';
 import {
   createDatabase,
-  execute,
   queryFrame,
   sharedKafka,
   sharedPostgres,
@@ -17,7 +16,10 @@ import {
 } from '@mirrorstream/testkit';
 import {
   control,
+  createKept,
   endProxies,
+  kept,
+  Load,
   type ProxyScene,
   published,
   snapshotsOf,
@@ -41,43 +43,6 @@ async function snapshotOf(proxy: ProxyScene): Promise<CaptureSnapshot> {
   return snapshots[0] as CaptureSnapshot;
 }
 
-/** Clients without think time that stay connected: each transaction is BEGIN, INSERT, COMMIT. */
-class Load {
-  committed = 0;
-  readonly #clients: Promise<void>[] = [];
-  #stopping = false;
-
-  static async start(url: string, clients: number): Promise<Load> {
-    const load = new Load();
-    const connections = await Promise.all(Array.from({ length: clients }, () => WireConnection.connect(url)));
-    for (const connection of connections) load.#clients.push(load.#run(connection));
-    return load;
-  }
-
-  /** Waits until so many more transactions have committed. */
-  async more(transactions: number): Promise<void> {
-    const until = this.committed + transactions;
-    await waitFor(() => this.committed >= until, { what: 'the load to go on', everyMs: 2 });
-  }
-
-  async stop(): Promise<number> {
-    this.#stopping = true;
-    await Promise.all(this.#clients);
-    return this.committed;
-  }
-
-  async #run(connection: WireConnection): Promise<void> {
-    while (!this.#stopping) {
-      for (const sql of ['BEGIN', 'INSERT INTO kept VALUES (1)', 'COMMIT']) {
-        const { sqlState } = await connection.exchange(queryFrame(sql));
-        assert.equal(sqlState, undefined);
-      }
-      this.committed += 1;
-    }
-    await connection.close();
-  }
-}
-
 /** Of each session, in order: what follows the last gap is marked, and the numbers of its transactions leave nothing out. */
 function checkSessions(batches: readonly EnvelopeBatch[]): void {
   const lastSeq = new Map<string, bigint>();
@@ -92,15 +57,10 @@ function checkSessions(batches: readonly EnvelopeBatch[]): void {
   }
 }
 
-async function kept(url: string): Promise<number> {
-  const { rows } = await withClient(url, (client) => client.query('SELECT count(*)::int AS kept FROM kept'));
-  return (rows[0] as { kept: number }).kept;
-}
-
 describe('capture under control', { timeout: 240_000 }, () => {
   it('is switched off and on twenty times under load: no client notices, everything is accounted for', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    await execute(database.url, 'CREATE TABLE kept (i int)');
+    await createKept(database.url);
     const proxy = await startProxy();
     const load = await Load.start(proxy.via(database.url), 4);
     for (let round = 0; round < 10; round++) {
@@ -126,7 +86,7 @@ describe('capture under control', { timeout: 240_000 }, () => {
 
   it('copies nothing while it is off, and counts the sessions that begin meanwhile', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    await execute(database.url, 'CREATE TABLE kept (i int)');
+    await createKept(database.url);
     const proxy = await startProxy();
     const seen = async (): Promise<number> => {
       const { transactions, dropped, pending } = await snapshotOf(proxy);

@@ -13,12 +13,16 @@ import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope'
 import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
 import { ensureControlTopic } from '@mirrorstream/service-kit';
 import {
+  execute,
+  queryFrame,
   type SpawnedService,
   sharedKafka,
   sharedPostgres,
   spawnService,
   uniqueName,
+  WireConnection,
   waitFor,
+  withClient,
 } from '@mirrorstream/testkit';
 
 export interface ProxyScene {
@@ -159,5 +163,57 @@ async function readAll(brokers: string, topic: string, onBatch: (batch: Incoming
     await client.readRange(topic, ranges, onBatch);
   } finally {
     await client.close();
+  }
+}
+
+/** The table that a load fills. */
+export const createKept = (url: string): Promise<void> => execute(url, 'CREATE TABLE kept (i int)');
+
+export async function kept(url: string): Promise<number> {
+  const { rows } = await withClient(url, (client) => client.query('SELECT count(*)::int AS kept FROM kept'));
+  return (rows[0] as { kept: number }).kept;
+}
+
+/** Clients without think time that stay connected: each transaction is BEGIN, INSERT into kept, COMMIT. */
+export class Load {
+  /** Answered, in whole. */
+  committed = 0;
+  /** Connections that were ended from the other side: how many exchanges of a transaction had been answered by then. */
+  readonly cutAt: number[] = [];
+  readonly #clients: Promise<void>[] = [];
+  #stopping = false;
+
+  static async start(url: string, clients: number): Promise<Load> {
+    const load = new Load();
+    const connections = await Promise.all(Array.from({ length: clients }, () => WireConnection.connect(url)));
+    for (const connection of connections) load.#clients.push(load.#run(connection));
+    return load;
+  }
+
+  /** Waits until so many more transactions have committed. */
+  async more(transactions: number): Promise<void> {
+    const until = this.committed + transactions;
+    await waitFor(() => this.committed >= until, { what: 'the load to go on', everyMs: 2 });
+  }
+
+  async stop(): Promise<number> {
+    this.#stopping = true;
+    await Promise.all(this.#clients);
+    return this.committed;
+  }
+
+  async #run(connection: WireConnection): Promise<void> {
+    while (!this.#stopping) {
+      for (const [answered, sql] of ['BEGIN', 'INSERT INTO kept VALUES (1)', 'COMMIT'].entries()) {
+        const exchange = await connection.exchange(queryFrame(sql)).catch(() => null);
+        if (exchange === null) {
+          this.cutAt.push(answered);
+          return;
+        }
+        assert.equal(exchange.sqlState, undefined);
+      }
+      this.committed += 1;
+    }
+    await connection.close();
   }
 }

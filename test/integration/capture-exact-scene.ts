@@ -47,10 +47,13 @@ export function* framesIn(bytes: Buffer, from = 0): Generator<{ type: number; st
 export class RecordedClient {
   readonly events: WireEvent[] = [];
   ended = false;
+  /** How often CloseComplete was followed by ReadyForQuery. */
+  closes = 0;
   readonly #socket: Socket;
   #rest: Buffer = Buffer.alloc(0);
   /** How often each backend message came. */
   readonly #seen = new Map<number, number>();
+  #last = 0;
   #wake: (() => void) | null = null;
 
   private constructor(socket: Socket) {
@@ -90,14 +93,14 @@ export class RecordedClient {
     until: { readonly ready?: number; readonly type?: number; readonly end?: true } = {},
   ): Promise<void> {
     const { ready, type = B.ReadyForQuery } = until;
-    const wanted = (this.#seen.get(type) ?? 0) + (ready ?? (until.type === undefined ? 0 : 1));
+    const wanted = this.seen(type) + (ready ?? (until.type === undefined ? 0 : 1));
     const bytes = framesOf(...messages);
     if (bytes.length > 0) {
       this.events.push(['F', bytes]);
       this.#socket.write(bytes);
     }
-    if (until.end === true) await this.#until(() => this.ended, 'the end of the connection');
-    else await this.#until(() => (this.#seen.get(type) ?? 0) >= wanted, `message ${String.fromCharCode(type)}`);
+    if (until.end === true) await this.untilSaid(() => this.ended, 'the end of the connection');
+    else await this.untilSaid(() => this.seen(type) >= wanted, `message ${String.fromCharCode(type)}`);
   }
 
   /** A Query, answered. */
@@ -125,14 +128,21 @@ export class RecordedClient {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     let at = 0;
     for (const { type, end } of framesIn(bytes)) {
-      this.#seen.set(type, (this.#seen.get(type) ?? 0) + 1);
+      this.#seen.set(type, this.seen(type) + 1);
+      if (type === B.ReadyForQuery && this.#last === B.CloseComplete) this.closes += 1;
+      this.#last = type;
       at = end;
     }
     this.#rest = bytes.subarray(at);
     this.#wake?.();
   }
 
-  async #until(condition: () => boolean, what: string): Promise<void> {
+  /** How often this backend message came. */
+  seen(type: number): number {
+    return this.#seen.get(type) ?? 0;
+  }
+
+  async untilSaid(condition: () => boolean, what: string): Promise<void> {
     while (!condition()) {
       if (this.ended) throw new Error(`the connection ended before ${what}`);
       await new Promise<void>((wake, fail) => {

@@ -149,7 +149,7 @@ describe('of a real server', { timeout: 120_000 }, () => {
   });
 
   /** Ends a client's session from another. */
-  async function terminated(talk: Talk): Promise<WireEvent[]> {
+  async function terminated(talk: Talk, state = "state LIKE 'idle%'"): Promise<WireEvent[]> {
     const client = await RecordedClient.connect(database.url);
     const observer = await RecordedClient.connect(database.url);
     try {
@@ -157,7 +157,7 @@ describe('of a real server', { timeout: 120_000 }, () => {
       await talk(client);
       await untilTrue(
         observer,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'",
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND ${state}`,
         'the victim',
       );
       await client.send([], { end: true });
@@ -184,7 +184,9 @@ describe('of a real server', { timeout: 120_000 }, () => {
   });
 
   it('a FATAL in the middle of a statement is its answer, and what was not answered is not known', async () => {
-    const events = await terminated((client) => client.send([query('BEGIN; SELECT pg_sleep(60)'), query('COMMIT')]));
+    const sleeping = "wait_event = 'PgSleep'";
+    const messages = [query('BEGIN; SELECT pg_sleep(60)'), query('COMMIT')];
+    const events = await terminated((client) => client.send(messages), sleeping);
     assert.deepEqual(linesOf(assemble(events)).slice(2), [
       "#2 unknown {SET application_name TO 'victim'}",
       '  0: F Query -> complete BEGIN, error 57P01 -',

@@ -201,11 +201,9 @@ export class StatementEffects {
   }
 
   #deallocated(text: string | null): void {
-    const tokens = firstTokens(text ?? '', 3);
-    const named = tokens[1]?.value === 'prepare' && tokens[2] !== undefined ? tokens[2] : tokens[1];
-    if (named === undefined) return;
-    if (named.kind === 'word' && named.value === 'all') this.#statements.closeAll();
-    else this.#statements.close(named.value);
+    const name = deallocatedNameOf(text ?? '');
+    if (name === null) this.#statements.closeAll();
+    else this.#statements.close(name);
   }
 
   #declared(sql: string): void {
@@ -255,3 +253,10 @@ export function executedNameOf(sql: string): string | null {
 }
 
 const mayExecute = new Set(['execute', 'explain', 'create']);
+
+/** DEALLOCATE [PREPARE] name; null: ALL. */
+export function deallocatedNameOf(sql: string): string | null {
+  const tokens = firstTokens(sql, 3);
+  const named = tokens[1]?.value === 'prepare' && tokens[2] !== undefined ? tokens[2] : tokens[1];
+  return named === undefined || (named.kind === 'word' && named.value === 'all') ? null : named.value;
+}

@@ -16,11 +16,16 @@ import {
 import type { AnswerRecorder } from './answer-recorder.ts';
 import type { ClientFrame } from './client-frames.ts';
 import type { TagKind } from './command-tag.ts';
-import { copyOf, type PreparedEntry, type StatementTable, textOfEntry } from './prepared.ts';
+import { copyOf, type PreparedEntry, preparedText, type StatementTable, textOfEntry } from './prepared.ts';
 import { MARK_BITS, QueryMark, SESSION_CALL_MARKS } from './query-marks.ts';
 import type { RequestIntake } from './request-intake.ts';
 import { bindParameter, type CallArgument, executeArgumentsOf, rowValues } from './session-calls.ts';
-import { type CompletedStatement, executedNameOf, type StatementEffects } from './statement-effects.ts';
+import {
+  type CompletedStatement,
+  deallocatedNameOf,
+  executedNameOf,
+  type StatementEffects,
+} from './statement-effects.ts';
 import { StatementTexts } from './statement-texts.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -112,10 +117,17 @@ export class StatementUse {
     if (entry !== null) this.#uses(entry);
   }
 
-  /** The server drops the unnamed statement before it looks at the new one (exec_parse_message). */
+  /** The server drops the unnamed statement before it looks at the new one (exec_parse_message). A name may have been taken. */
   #parseFailed(frame: ClientFrame): void {
     const bytes = this.#intake.bytesOf(frame);
-    if (bytes !== null && parseStatementName(bytes, 0, bytes.length) === '') this.#statements.close('');
+    const name = bytes === null ? null : parseStatementName(bytes, 0, bytes.length);
+    if (name === '') this.#statements.close('');
+    else if (name !== null) this.#usesIfThere(name);
+  }
+
+  #usesIfThere(name: string): void {
+    const entry = this.#statements.statement(name);
+    if (entry !== null) this.#uses(entry);
   }
 
   /** Frames the server may or may not have got to. */
@@ -128,6 +140,7 @@ export class StatementUse {
     const statement = this.#statement;
     statement.copiedIn = copiedIn;
     if ((statement.marks & QueryMark.executes) !== 0) this.#usesExecuted(kind !== 'prepare');
+    if (kind === 'deallocate') this.#usesDeallocated();
     this.#effects.completed(kind, statement);
     this.#completed += 1;
   }
@@ -136,7 +149,10 @@ export class StatementUse {
     this.#began(frame);
     const { marks } = this.#statement;
     if ((marks & QueryMark.executes) !== 0) this.#usesExecuted(false);
-    this.#effects.failedRunning(this.#statement.marks, this.#text());
+    const sql = this.#text();
+    const prepares = sql === null ? null : preparedText(sql);
+    if (prepares !== null) this.#usesIfThere(prepares.name);
+    this.#effects.failedRunning(marks, sql);
   }
 
   /** The statement in hand is this frame's. */
@@ -150,6 +166,12 @@ export class StatementUse {
   #executing(marks: number): void {
     this.#effects.executing(marks);
     if ((marks & (SESSION_CALL_MARKS | QueryMark.executes)) !== 0) this.#recorder.keepRow = true;
+  }
+
+  /** Of a name that is not there, DEALLOCATE fails. */
+  #usesDeallocated(): void {
+    const name = deallocatedNameOf(this.#text() ?? '');
+    if (name !== null) this.#uses(this.#statements.statement(name));
   }
 
   /** The SQL command EXECUTE uses a prepared statement like a Bind. `succeeded`: so it must have been there. */

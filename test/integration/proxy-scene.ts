@@ -86,34 +86,36 @@ export async function cancelled(config: pg.ClientConfig, cancelWith: pg.ClientCo
   client.on('error', () => undefined);
   await client.connect();
   try {
-    const outcome = client.query('SELECT pg_sleep(60)').catch((error: { code?: string }) => error.code);
-    const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
-    const key = Buffer.alloc(16);
-    key.writeInt32BE(16, 0);
-    key.writeInt32BE(80_877_102, 4);
-    key.writeInt32BE(processID, 8);
-    key.writeInt32BE(secretKey, 12);
-    let ended = false;
-    void outcome.then(() => {
-      ended = true;
-    });
-    await waitFor(
-      async () => {
-        await sendCancel(cancelWith, key);
-        return ended;
-      },
-      { what: 'the statement to be cancelled' },
-    );
-    return await outcome;
+    return await cancelStatement(client, cancelWith.port as number, cancelWith.ssl as ConnectionOptions | undefined);
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
+/** The same on a connection that is there; the cancel goes to this port. */
+export async function cancelStatement(client: pg.Client, port: number, ssl?: ConnectionOptions): Promise<unknown> {
+  const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+  const packet = Buffer.alloc(16);
+  [16, 80_877_102, processID, secretKey].forEach((word, i) => void packet.writeInt32BE(word, i * 4));
+  let code: unknown;
+  const ended = client.query('SELECT pg_sleep(60)').catch((error: { code?: string }) => {
+    code = error.code;
+  });
+  await waitFor(
+    async () => {
+      await sendCancel(packet, port, ssl);
+      return code !== undefined;
+    },
+    { what: 'the statement to be cancelled' },
+  );
+  await ended;
+  return code;
+}
+
 /** Sends it over a connection of its own and waits until that is closed, as libpq does. */
-async function sendCancel({ host, port, ssl }: pg.ClientConfig, packet: Buffer): Promise<void> {
-  const tcp = await openSocket(port as number, host);
-  const socket = ssl ? await requestTls(tcp, ssl as ConnectionOptions) : tcp;
+export async function sendCancel(packet: Buffer, port: number, ssl?: ConnectionOptions): Promise<void> {
+  const tcp = await openSocket(port);
+  const socket = ssl === undefined ? tcp : await requestTls(tcp, ssl);
   socket.write(packet);
   await readToEnd(socket);
 }

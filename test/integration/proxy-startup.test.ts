@@ -24,6 +24,7 @@ import {
   readToEnd,
   readUntil,
   readyIdle,
+  sendCancel,
   sslRequest,
   startLoginServer,
   startProxy,
@@ -147,9 +148,7 @@ describe('the start of a session', { timeout: 120_000 }, () => {
     });
     await waitFor(
       async () => {
-        const cancel = await openSocket(through.port);
-        cancel.write(Buffer.concat([head, key]));
-        await readToEnd(cancel);
+        await sendCancel(Buffer.concat([head, key]), through.port);
         return over;
       },
       { what: 'the statement to be cancelled' },

@@ -66,66 +66,45 @@ const toServer = (mode: string): string[] =>
 const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
 const isEncrypted = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
 
+interface Cell {
+  readonly name: string;
+  /** How the client connects; `same` and `other`: TLS, with the server's certificate or another one. */
+  readonly client: 'plain' | 'same' | 'other' | 'passthrough';
+  readonly server: 'disable' | 'require';
+  /** By the client's channel_binding: whether it can log in. */
+  readonly works: { readonly disable: true; readonly prefer: boolean; readonly require: boolean };
+}
+
+const cell = (
+  name: string,
+  client: Cell['client'],
+  server: Cell['server'],
+  works: Omit<Cell['works'], 'disable'>,
+): Cell => ({ name, client, server, works: { disable: true, ...works } });
+
 describe('channel binding across two legs', { timeout: 120_000 }, () => {
   // SCRAM-SHA-256-PLUS binds to the certificate that the client saw: what works where, with each wish of the client.
   const cells = [
-    {
-      name: 'plain client, plain server',
-      client: 'plain',
-      server: 'disable',
-      disable: true,
-      prefer: true,
-      require: false,
-    },
-    {
-      name: 'plain client, TLS to the server: -PLUS is taken out of the offer',
-      client: 'plain',
-      server: 'require',
-      disable: true,
-      prefer: true,
-      require: false,
-    },
-    {
-      name: 'TLS client, plain server',
-      client: 'same',
-      server: 'disable',
-      disable: true,
-      prefer: true,
-      require: false,
-    },
-    {
-      name: 'TLS on both legs, the same certificate',
-      client: 'same',
-      server: 'require',
-      disable: true,
-      prefer: true,
-      require: true,
-    },
-    {
-      name: 'TLS on both legs, different certificates',
-      client: 'other',
-      server: 'require',
-      disable: true,
-      prefer: false,
-      require: false,
-    },
-    {
-      name: 'TLS passed through',
-      client: 'passthrough',
-      server: 'disable',
-      disable: true,
-      prefer: true,
-      require: true,
-    },
-  ] as const;
+    cell('plain client, plain server', 'plain', 'disable', { prefer: true, require: false }),
+    cell('plain client, TLS to the server: -PLUS is taken out', 'plain', 'require', { prefer: true, require: false }),
+    cell('TLS client, plain server', 'same', 'disable', { prefer: true, require: false }),
+    cell('TLS on both legs, the same certificate', 'same', 'require', { prefer: true, require: true }),
+    cell('TLS on both legs, different certificates', 'other', 'require', { prefer: false, require: false }),
+    cell('TLS passed through', 'passthrough', 'disable', { prefer: true, require: true }),
+  ];
 
   for (const cell of cells) {
-    const own = async (): Promise<ProxyProcess> => {
+    let started: Promise<ProxyProcess> | undefined;
+    const own = (): Promise<ProxyProcess> => {
       const certificate = cell.client === 'same' ? same : cell.client === 'other' ? other : null;
       const mode = cell.client === 'passthrough' ? ['--client-tls', 'passthrough'] : [];
-      const tls = certificate === null ? mode : pair(certificate);
-      const server = cell.name === 'plain client, plain server' ? plain : encrypted;
-      return await startProxy(at(server), ...tls, ...toServer(cell.server));
+      const server = cell.client === 'plain' && cell.server === 'disable' ? plain : encrypted;
+      started ??= startProxy(
+        at(server),
+        ...(certificate === null ? mode : pair(certificate)),
+        ...toServer(cell.server),
+      );
+      return started;
     };
 
     it(`${cell.name}: node-postgres without and with channel binding`, async () => {
@@ -137,10 +116,10 @@ describe('channel binding across two legs', { timeout: 120_000 }, () => {
       assert.equal(await login(false), userOf('scram'));
       // Asked for channel binding, node-postgres claims to be able to do it on a plain connection, too.
       const claimsTooMuch = cell.client === 'plain' && cell.server === 'require';
-      if (cell.prefer && !claimsTooMuch) assert.equal(await login(true), userOf('scram'));
+      if (cell.works.prefer && !claimsTooMuch) assert.equal(await login(true), userOf('scram'));
       else await assert.rejects(login(true), { code: '28000', message: /channel binding/ });
       const told = () => proxy.service.lines().filter((line) => /offers SCRAM-SHA-256-PLUS/.test(line));
-      if (cell.prefer) return assert.equal(told().length, 0);
+      if (cell.works.prefer) return assert.equal(told().length, 0);
       assert.equal(told().length, 1, 'said, and once');
       assert.match(told()[0] ?? '', /channel_binding=disable/);
     });
@@ -158,7 +137,7 @@ describe('channel binding across two legs', { timeout: 120_000 }, () => {
           ],
           { env: { ...process.env, PGPASSWORD: passwordOf('scram') } },
         );
-        if (cell[binding]) assert.equal((await login).stdout.trim(), userOf('scram'), binding);
+        if (cell.works[binding]) assert.equal((await login).stdout.trim(), userOf('scram'), binding);
         else await assert.rejects(login, /channel binding/, binding);
       }
     });
@@ -316,17 +295,14 @@ describe('the files of TLS', { timeout: 120_000 }, () => {
       [['--source-tls', 'verify-ca', '--source-tls-ca', other.keyFile], /--source-tls-ca .* holds no certificate/],
     ];
     for (const [flags, message] of cases) {
-      const service = await spawnService([
-        'capture-proxy',
-        '--source',
-        'x:1',
-        '--capture',
-        'off',
-        '--listen',
-        '127.0.0.1:0',
-        ...flags,
-      ]);
-      const exit = await service.exited;
+      const common = ['capture-proxy', '--source', 'x:1', '--capture', 'off', '--listen', '127.0.0.1:0'];
+      const { exited } = await spawnService([...common, ...flags]);
+      let exit: Awaited<typeof exited> | undefined;
+      void exited.then((how) => {
+        exit = how;
+      });
+      await waitFor(() => exit, { what: 'the proxy to refuse to start' });
+      assert.ok(exit !== undefined);
       assert.equal(exit.code, 2);
       assert.match(exit.lastLogLines.join('\n'), message);
     }

@@ -28,6 +28,7 @@ export class StreamLeg implements Leg {
     });
     if (tcp !== stream) tcp.on('error', ignore);
     if (stream.destroyed) this.#failure = 'ECONNRESET';
+    this.#ended = stream.readableEnded;
   }
 
   start(events: LegEvents): void {
@@ -39,7 +40,11 @@ export class StreamLeg implements Leg {
       setImmediate(() => this.#events?.onFailed(code));
       return;
     }
-    if (first) this.#stream.on('data', (chunk: Buffer) => this.#events?.onChunk(chunk));
+    if (first) {
+      this.#stream.on('data', (chunk: Buffer) => this.#events?.onChunk(chunk));
+      // A stream says so even while it is paused, once all was read: nobody has heard it yet.
+      if (this.#ended) setImmediate(() => this.#events?.onEnd());
+    }
     this.#stream.resume();
   }
 

@@ -1,5 +1,6 @@
 // The embedded stack: Apache Kafka and PostgreSQL servers as child processes that never outlive their parent.
 export * from './data-dir.ts';
+export * from './directory-lock.ts';
 export * from './disk-space.ts';
 export * from './free-port.ts';
 export * from './java.ts';

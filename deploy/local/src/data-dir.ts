@@ -13,6 +13,8 @@ export interface DataDir {
   readonly kafkaDir: string;
   readonly postgresDir: (name: string) => string;
   readonly logsDir: string;
+  /** What capture keeps while Kafka is away. */
+  readonly spoolDir: string;
   readonly runFile: string;
   /** Fetched software. Shared by all data folders of this repository, and kept when one is emptied. */
   readonly cacheDir: string;
@@ -29,7 +31,7 @@ export interface RunInfo {
 
 const stage = 'data folder';
 const marker = '.mirrorstream-data';
-const contents = ['kafka', 'postgres', 'logs', 'run.json'];
+const contents = ['kafka', 'postgres', 'logs', 'spool', 'run.json'];
 /** What other parts of the project may have put into the default folder before a stack did. */
 const foreign = ['cache', 'install.lock', marker];
 
@@ -40,6 +42,7 @@ export function dataDirLayout(dataDir: string): DataDir {
     kafkaDir: join(root, 'kafka'),
     postgresDir: (name) => join(root, 'postgres', name),
     logsDir: join(root, 'logs'),
+    spoolDir: join(root, 'spool'),
     runFile: join(root, 'run.json'),
     cacheDir: defaultCacheDir,
   };

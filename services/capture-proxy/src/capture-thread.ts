@@ -2,8 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { samplingDrawOf } from '@mirrorstream/capture';
+import { gapReasons } from '@mirrorstream/domain';
 import { sessionIdOf } from './capture/session-id.ts';
 import { createCellMemory, type SharedCell, SharedCells } from './capture/shared-cells.ts';
+import {
+  createNumberMemory,
+  gatheringLimitBytes,
+  readNumbers,
+  type WorkerBuffer,
+  type WorkerNumbers,
+} from './capture/worker-numbers.ts';
 import type { FromWorker, IdleSession, SettingsInForce, ToWorker, WorkerSettings } from './capture/worker-protocol.ts';
 import { createMonoClock } from './forward/mono-clock.ts';
 import type { ForwardCounts, Idleness } from './forward/tap.ts';
@@ -11,7 +19,10 @@ import { createRingMemory, emptyRing, RingProducer } from './ring.ts';
 import { RingTap, type TapRule } from './ring-tap.ts';
 
 export interface CaptureThreadOptions {
-  readonly settings: Omit<WorkerSettings, 'ringMemory' | 'cellMemory' | 'incarnation' | 'restarted' | 'settings'>;
+  readonly settings: Omit<
+    WorkerSettings,
+    'ringMemory' | 'cellMemory' | 'numberMemory' | 'incarnation' | 'restarted' | 'settings'
+  >;
   readonly ringBytes: number;
   readonly counts: ForwardCounts;
   readonly onWorkerDied: (error: Error) => void;
@@ -58,6 +69,10 @@ export class CaptureThread {
   /** What was counted before this worker began: that belongs to earlier incarnations. */
   #before: Readonly<Record<CountedCell, number>>;
   #worker: Worker | null = null;
+  #ring: RingProducer | null = null;
+  #numberMemory = createNumberMemory();
+  /** What workers that died had counted. */
+  #ended = readNumbers(this.#numberMemory);
   #stopping = false;
   #draining = false;
   #restartMs = restartMinMs;
@@ -90,6 +105,32 @@ export class CaptureThread {
 
   get settings(): SettingsInForce {
     return this.#settings;
+  }
+
+  /** The worker's numbers, as of a second ago; counts are since the process began. */
+  numbers(): WorkerNumbers {
+    const now = readNumbers(this.#numberMemory);
+    const dropped = { ...now.dropped };
+    for (const reason of gapReasons) dropped[reason] += this.#ended.dropped[reason];
+    return { ...now, dropped, spoolFailures: now.spoolFailures + this.#ended.spoolFailures };
+  }
+
+  /** Bytes of the ring that wait for the worker. */
+  ringUsedBytes(): number {
+    return this.#ring === null ? 0 : this.#ring.capacityBytes - this.#ring.freeBytes();
+  }
+
+  /** What each buffer may hold. */
+  limits(): Readonly<Record<WorkerBuffer | 'ring', number>> {
+    const { assemblyBytes, publishBufferBytes, spool, partitions } = this.#options.settings;
+    return {
+      ring: this.#ring?.capacityBytes ?? 0,
+      assembly: assemblyBytes,
+      gathering: gatheringLimitBytes(partitions, this.#options.settings.limits.partBytes),
+      publish: publishBufferBytes,
+      spoolTail: spool === null ? 0 : publishBufferBytes / 2,
+      spool: spool?.maxBytes ?? 0,
+    };
   }
 
   /** A CancelRequest went by elsewhere: noted here if its session is one of these. */
@@ -132,10 +173,12 @@ export class CaptureThread {
     const ringMemory = this.#ringMemory;
     emptyRing(ringMemory);
     const cellMemory = createCellMemory();
+    const numberMemory = createNumberMemory();
     const settings: WorkerSettings = {
       ...this.#options.settings,
       ringMemory,
       cellMemory,
+      numberMemory,
       settings: this.#settings,
       restarted: this.#restarts > 0,
       incarnation: `${Date.now().toString(36)}${randomBytes(3).toString('hex')}`,
@@ -157,7 +200,9 @@ export class CaptureThread {
     this.#cells = new SharedCells(cellMemory);
     this.#idle.clear();
     const drawOf = (id: number): number => samplingDrawOf(sessionIdOf(incarnation, id));
-    this.tap.useRing(new RingProducer(ringMemory), this.#nowUs(), drawOf);
+    this.#ring = new RingProducer(ringMemory);
+    this.#numberMemory = numberMemory;
+    this.tap.useRing(this.#ring, this.#nowUs(), drawOf);
     if (this.#draining) this.#tell({ kind: 'drain' });
   }
 
@@ -166,6 +211,8 @@ export class CaptureThread {
     if (this.#stopping) return;
     this.#cells = null;
     this.#before = this.#counted();
+    this.#ended = this.numbers();
+    this.#numberMemory = createNumberMemory();
     this.tap.useRing(null, this.#nowUs());
     this.#restarts += 1;
     this.#options.onWorkerDied(error);

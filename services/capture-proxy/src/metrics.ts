@@ -1,5 +1,5 @@
 // The forwarding thread's numbers as metrics. What was captured is in the snapshots.
-import type { MetricRegistry } from '@mirrorstream/service-kit';
+import type { Metric, MetricRegistry, MetricSample } from '@mirrorstream/service-kit';
 import type { CaptureThread } from './capture-thread.ts';
 import type { ForwardCounts } from './forward/tap.ts';
 
@@ -26,6 +26,31 @@ export function registerMetrics(
   counter('ring_dropped_bytes_total', 'Bytes not captured because the ring was full.', () => tap.counts.droppedBytes);
   counter('ring_overflows_total', 'How often the ring ran full.', () => tap.counts.overflows);
   registerControl(metrics, capture);
+  registerBounds(metrics, capture);
+}
+
+/** Every buffer with its limit, and what was lost because one was full. docs/bounds.md says what each is. */
+function registerBounds(metrics: MetricRegistry, capture: CaptureThread): void {
+  const register = (kind: Metric['kind'], name: string, help: string, read: Metric['read']): void => {
+    metrics.register({ name: `${metricPrefix}_${name}`, help, kind, read });
+  };
+  const byBuffer = (values: Readonly<Record<string, number>>): MetricSample[] =>
+    Object.entries(values).map(([buffer, value]) => ({ labels: { buffer }, value }));
+  register('gauge', 'buffer_used_bytes', 'Bytes in use of each buffer.', () =>
+    byBuffer({ ring: capture.ringUsedBytes(), ...capture.numbers().buffers }),
+  );
+  register('gauge', 'buffer_limit_bytes', 'What each buffer may hold.', () => byBuffer(capture.limits()));
+  register('counter', 'dropped_transactions_total', 'Forwarded, but not captured, by reason.', () =>
+    Object.entries(capture.numbers().dropped).map(([reason, value]) => ({ labels: { reason }, value })),
+  );
+  register(
+    'gauge',
+    'untold_gaps',
+    'Sessions with a gap that Kafka has not been told yet.',
+    () => capture.numbers().untoldGaps,
+  );
+  register('gauge', 'spool_diverted', 'Whether records go through the spool (1).', () => capture.numbers().diverted);
+  register('counter', 'spool_failures_total', 'How often the disk refused.', () => capture.numbers().spoolFailures);
 }
 
 /** What the control topic, or without its word the flags, have put in force; and what is left out for it. */

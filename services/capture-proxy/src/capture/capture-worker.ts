@@ -13,7 +13,9 @@ import { Outbox } from './outbox.ts';
 import { type CaptureRecord, Publisher } from './publisher.ts';
 import { SessionTable } from './session-table.ts';
 import { SharedCells } from './shared-cells.ts';
+import type { SpoolAccess } from './spool-access.ts';
 import { watermarkOf } from './watermark.ts';
+import type { WorkerNumbers } from './worker-numbers.ts';
 import type { IdleSession, SettingsInForce, WorkerSettings } from './worker-protocol.ts';
 
 /** Wait between two looks at the ring: from this under load, growing to that while there is nothing to see. */
@@ -136,6 +138,21 @@ export class CaptureWorker {
     this.#publisher.missing(lost.transactions, lost.sizeBytes, GapReason.SPOOL_FAILED);
   }
 
+  numbers(spool: Pick<SpoolAccess, 'sizeBytes' | 'failures'>): WorkerNumbers {
+    return {
+      buffers: {
+        assembly: this.#sessions.bufferedBytes(),
+        gathering: this.#publisher.gatheringBytes,
+        ...this.#outbox.memory,
+        spool: spool.sizeBytes,
+      },
+      untoldGaps: this.#publisher.untoldGaps,
+      diverted: this.#outbox.diverted ? 1 : 0,
+      spoolFailures: spool.failures,
+      dropped: this.ledger.droppedByReason(),
+    };
+  }
+
   idleSessions(): IdleSession[] {
     return this.#ring.backlogBytes() === 0 ? this.#sessions.idle() : [];
   }
@@ -184,6 +201,7 @@ export class CaptureWorker {
 
   #poll(): void {
     const taken = this.#pump();
+    this.#sessions.bound(this.#settings.assemblyBytes, taken);
     this.#pollMs = taken >= busyBytes ? busyPollMs : Math.min(idlePollMs, this.#pollMs * pollGrowth);
     const nowUs = this.#nowUs();
     this.#outbox.tick();

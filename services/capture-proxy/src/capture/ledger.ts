@@ -1,5 +1,5 @@
 // The ledger of one incarnation's capture: every transaction is acknowledged, pending or dropped for a reason, and in one place only.
-import type { CaptureSnapshot, GapReasonName } from '@mirrorstream/domain';
+import { type CaptureSnapshot, type GapReasonName, gapReasons } from '@mirrorstream/domain';
 import { GapReason } from '@mirrorstream/envelope';
 
 const reasonNames: Readonly<Record<GapReason, GapReasonName>> = {
@@ -108,14 +108,9 @@ export class Ledger {
     return this.#pendingTransactions;
   }
 
-  /** Transactions acknowledged by Kafka. */
-  get transactions(): number {
-    return this.#transactions;
-  }
-
-  /** Transactions dropped for this reason. */
-  droppedFor(reason: GapReasonName): number {
-    return this.#byReason.get(reason) ?? 0;
+  droppedByReason(): Readonly<Record<GapReasonName, number>> {
+    const counts = gapReasons.map((reason) => [reason, this.#byReason.get(reason) ?? 0] as const);
+    return Object.fromEntries(counts) as Record<GapReasonName, number>;
   }
 
   snapshot(around: SnapshotSurroundings): CaptureSnapshot {

@@ -58,9 +58,9 @@ export class Outbox implements Outlet {
     return this.#diverted;
   }
 
-  /** In memory, on the way to Kafka. */
-  get memoryBytes(): number {
-    return this.#batcher.stats().bufferedBytes + (this.#spool?.memoryBytes ?? 0);
+  /** In memory, on the way to Kafka: the batcher's, and the spool's tail. */
+  get memory(): { readonly publish: number; readonly spoolTail: number } {
+    return { publish: this.#batcher.stats().bufferedBytes, spoolTail: this.#spool?.memoryBytes ?? 0 };
   }
 
   offer(record: CaptureRecord): 'accepted' | GapReason {

@@ -66,7 +66,7 @@ function scene(options: Partial<SessionTableOptions>) {
     monoUs += 2_000_000;
     table.tick(monoUs);
   };
-  return { table, said, gaps, bugs, open, ask, tick, close: () => table.closeAll(monoUs) };
+  return { table, said, gaps, bugs, open, say, ask, tick, close: () => table.closeAll(monoUs) };
 }
 
 const idsOf = (said: ReadonlyMap<string, readonly string[]>): string[] => [...said.keys()];
@@ -199,3 +199,33 @@ function bindAll(session: ReturnType<typeof openSession>): ReturnType<typeof ope
     exchanges: 0,
   };
 }
+
+test('what all sessions hold is bounded: the largest is given up and told, followed again; the others go on', () => {
+  const { table, said, gaps, open, say, ask, close } = scene({});
+  const limitBytes = 512 * 1024;
+  open(1);
+  open(2);
+  const begun = query(`SELECT '${'x'.repeat(60_000)}'`);
+  for (let i = 0; i < 6; i++) {
+    say(RecordKind.client, 1, begun);
+    table.bound(limitBytes, begun.length);
+    assert.deepEqual(gaps, []);
+  }
+  const further = query(`SELECT '${'y'.repeat(30_000)}'`);
+  for (let i = 0; i < 6; i++) {
+    say(RecordKind.client, 2, further);
+    table.bound(limitBytes, further.length);
+    assert.ok(table.bufferedBytes() <= limitBytes);
+  }
+  say(RecordKind.server, 1, answer);
+  ask(1, 'SELECT 1');
+  for (let i = 0; i < 6; i++) say(RecordKind.server, 2, answer);
+  close();
+  const [one, two] = idsOf(said);
+  assert.deepEqual(
+    gaps.map(({ reason, transactions }) => [reason, transactions]),
+    [[GapReason.MEMORY_LIMIT, 1]],
+  );
+  assert.ok(said.get(one as string)?.includes('gap after 0'));
+  assert.deepEqual(said.get(two as string)?.filter((line) => line.startsWith('envelope')).length, 6);
+});

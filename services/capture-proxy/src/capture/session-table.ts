@@ -15,6 +15,9 @@ import type { DraftOwner } from './publisher.ts';
 import { sessionIdOf } from './session-id.ts';
 import type { IdleSession } from './worker-protocol.ts';
 
+/** When all sessions together held too much, so many are given up that this share of the limit is left. */
+const boundedShare = 0.75;
+
 export interface SessionTableOptions extends Pick<SessionCaptureOptions, 'clock' | 'sequencer' | 'limits'> {
   readonly incarnation: string;
   readonly restarted: boolean;
@@ -76,6 +79,9 @@ export class SessionTable implements RingHandler {
   readonly #options: SessionTableOptions;
   readonly #sessions = new Map<number, WorkerSession>();
   readonly #byKey = new Map<string, WorkerSession>();
+  /** See bound: what sessions held when it was added up, and what came since. */
+  #countedBytes = 0;
+  #uncountedBytes = 0;
   /** Open sessions per partition. */
   readonly #load: Int32Array;
   #answers: AnswerRule;
@@ -169,6 +175,27 @@ export class SessionTable implements RingHandler {
     for (const { capture } of this.#sessions.values()) {
       const oldest = capture.oldestHeld;
       if (oldest !== null) yield oldest;
+    }
+  }
+
+  /**
+   * Keeps what all sessions hold within the limit: the largest are given up, told as gaps. `takenBytes` came since the last call, and
+   * no session holds more than came: so nothing is added up until it could matter.
+   */
+  bound(limitBytes: number, takenBytes: number): void {
+    this.#uncountedBytes += takenBytes;
+    if (this.#countedBytes + this.#uncountedBytes <= limitBytes || this.#uncountedBytes < limitBytes / 16) return;
+    this.#uncountedBytes = 0;
+    this.#countedBytes = this.bufferedBytes();
+    if (this.#countedBytes <= limitBytes) return;
+    const largest = [...this.#sessions.values()].sort((a, b) => b.capture.bufferedBytes - a.capture.bufferedBytes);
+    for (const session of largest) {
+      if (this.#countedBytes <= limitBytes * boundedShare) return;
+      this.#countedBytes -= session.capture.bufferedBytes;
+      this.#guarded(session, session.nowUs, 0, () =>
+        session.capture.missed('client', 0, session.nowUs, GapReason.MEMORY_LIMIT),
+      );
+      this.#countedBytes += session.capture.bufferedBytes;
     }
   }
 

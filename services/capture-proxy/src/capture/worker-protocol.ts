@@ -8,6 +8,8 @@ import type { LogLevel } from '@mirrorstream/service-kit';
 export interface WorkerSettings {
   readonly ringMemory: SharedArrayBuffer;
   readonly cellMemory: SharedArrayBuffer;
+  /** See WorkerNumbers: written by the worker. */
+  readonly numberMemory: SharedArrayBuffer;
   readonly source: string;
   readonly captureNode: string;
   /** Which of the node's processes this is, and how many there are. */

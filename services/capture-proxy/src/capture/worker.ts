@@ -8,9 +8,11 @@ import { occasionally } from '../occasionally.ts';
 import { CaptureWorker } from './capture-worker.ts';
 import { KafkaLink } from './kafka-link.ts';
 import { SpoolAccess } from './spool-access.ts';
+import { writeNumbers } from './worker-numbers.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 const idleReportMs = 20;
+const numbersEveryMs = 1_000;
 
 const settings = workerData as WorkerSettings;
 const alone = settings.workers === 1;
@@ -64,6 +66,7 @@ worker.start();
 spool.open();
 link.open();
 control.open();
+setInterval(() => writeNumbers(settings.numberMemory, worker.numbers(spool)), numbersEveryMs).unref();
 
 async function stop(deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs;

@@ -96,6 +96,7 @@ export interface ProxyStart {
   readonly node: string;
   readonly partitions: number;
   readonly answers: string | null;
+  readonly spoolDir: string;
   readonly tls: readonly string[];
   readonly kafka: KafkaAccess;
 }
@@ -109,6 +110,7 @@ export function proxyArguments(start: ProxyStart): string[] {
     ...['--node', start.node],
     ...['--partitions', String(start.partitions)],
     ...(start.answers === null ? [] : ['--answers', start.answers]),
+    ...['--spool-dir', start.spoolDir],
     ...start.tls,
     ...kafkaArguments(start.kafka),
   ];

@@ -207,6 +207,7 @@ export class Stack {
           source: this.#sourceAddress(),
           partitions: partitionsOf(plan),
           answers: plan.answers,
+          spoolDir: layout.spoolDir,
           tls: plan.proxyTls,
         }),
       }),

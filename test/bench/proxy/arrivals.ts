@@ -3,7 +3,8 @@ import { type CaptureSnapshot, MirrorstreamError, snapshotSchema, statusTopic } 
 import { connectKafka } from '@mirrorstream/kafka';
 import { waitUntil } from '@mirrorstream/local';
 import { withClient } from '@mirrorstream/testkit';
-import { urlOf } from './large-results.ts';
+import { rowsOf, urlOf } from './large-results.ts';
+import type { Workload } from './plan.ts';
 
 /** Since the contender began. */
 export interface Arrived {
@@ -13,7 +14,7 @@ export interface Arrived {
 
 export interface ArrivalCounter {
   /** Waits until at least so many have arrived or been dropped, or for some time in vain. */
-  upTo(expected: number): Promise<Arrived>;
+  upTo(expected: number, workload: Workload): Promise<Arrived>;
   close(): Promise<void>;
 }
 
@@ -51,16 +52,30 @@ export async function countInKafka(brokers: string, sourceName: string): Promise
 /** A backend that has nothing to do shows its counts after at most 10 s (PGSTAT_IDLE_INTERVAL in pgstat.c). */
 const mirrorDeadlineMs = 13_000;
 
-/** Health checks of the pool are counted too, one in some seconds; our own questions are asked in another database. */
-export async function countOnMirror(port: number): Promise<ArrivalCounter> {
-  const read = (): Promise<Arrived> =>
-    withClient(urlOf(port, 'template1'), async (client) => {
-      const { rows } = await client.query<{ count: string }>(
-        "SELECT xact_commit + xact_rollback AS count FROM pg_stat_database WHERE datname = 'postgres'",
+/** What one transaction of each load, and nothing else, leaves in the mirror's statistics: pools send much of their own. */
+const traceOf: Readonly<Record<Workload, readonly [table: string, count: string]>> = {
+  select: ['pgbench_accounts', 'idx_scan'],
+  connect: ['pgbench_accounts', 'idx_scan'],
+  tpcb: ['pgbench_history', 'n_tup_ins'],
+  'select-large': ['bench_large', 'seq_scan'],
+  'copy-out': ['bench_large', 'seq_scan'],
+  'copy-in': ['bench_sink', 'n_tup_ins'],
+};
+
+export function countOnMirror(port: number, megabytes: number): ArrivalCounter {
+  const read = (workload: Workload): Promise<Arrived> =>
+    withClient(urlOf(port), async (client) => {
+      const [table, count] = traceOf[workload];
+      const { rows } = await client.query<{ count: string | null }>(
+        `SELECT ${count} AS count FROM pg_stat_user_tables WHERE relname = '${table}'`,
       );
-      return { transactions: Number(rows[0]?.count ?? 0), dropped: null };
+      const perTransaction = workload === 'copy-in' ? rowsOf(megabytes) : 1;
+      return { transactions: Number(rows[0]?.count ?? 0) / perTransaction, dropped: null };
     });
-  return { upTo: (expected) => reading(read, expected, mirrorDeadlineMs), close: async () => undefined };
+  return {
+    upTo: (expected, workload) => reading(() => read(workload), expected, mirrorDeadlineMs),
+    close: async () => undefined,
+  };
 }
 
 async function reading(read: () => Promise<Arrived>, expected: number, deadlineMs: number): Promise<Arrived> {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { help, parseFlags, type Settings } from './flags.ts';
 import { pgbenchVersion } from './pgbench.ts';
 import { markdown } from './report.ts';
-import type { BenchResult, Cell } from './result.ts';
+import type { BenchResult } from './result.ts';
 import { contendersOf, type Stage, startStage } from './stage.ts';
 import { measureCell } from './turns.ts';
 
@@ -33,7 +33,7 @@ export async function runProxyBench(argv: readonly string[]): Promise<number> {
   chmodSync(directory, 0o755);
   try {
     const result = await measure(parsed.settings, directory, pgbench);
-    publish(result, parsed.settings);
+    process.stdout.write(parsed.settings.json ? recordText(result) : markdown(result));
     return isEverythingCaptured(result) ? 0 : 3;
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -45,12 +45,7 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
   const loadAverageBefore = loadavg();
   const stage = await startStage(settings, directory, root, say);
   try {
-    const cells: Cell[] = [];
-    for (const [index, load] of settings.loads.entries()) {
-      const progress = `${index + 1}/${settings.loads.length}`;
-      cells.push(await measureCell(stage, load, settings, (line) => say(`${progress}  ${line}`)));
-    }
-    return {
+    let result: BenchResult = {
       bench: 'proxy',
       startedAt,
       commit: commit(),
@@ -60,21 +55,28 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
       missing: stage.missing,
       loadAverageBefore,
       contenders: contendersOf(stage),
-      cells,
+      cells: [],
     };
+    for (const [index, load] of settings.loads.entries()) {
+      const progress = `${index + 1}/${settings.loads.length}`;
+      const cell = await measureCell(stage, load, settings, (line) => say(`${progress}  ${line}`));
+      result = { ...result, cells: [...result.cells, cell] };
+      write(result, settings.out); // After each load: a grid that is broken off keeps what it has.
+    }
+    return result;
   } finally {
     await stage.stop();
   }
 }
 
-function publish(result: BenchResult, { json, out }: Settings): void {
-  const record = `${JSON.stringify(result, null, 2)}\n`;
-  process.stdout.write(json ? record : markdown(result));
+const recordText = (result: BenchResult): string => `${JSON.stringify(result, null, 2)}\n`;
+
+function write(result: BenchResult, out: string | null): void {
   if (out === null) return;
   mkdirSync(out, { recursive: true });
   const minute = result.startedAt.slice(0, 16).replace('T', '-').replace(':', '');
   const file = join(out, `proxy-${minute}`);
-  writeFileSync(`${file}.json`, record);
+  writeFileSync(`${file}.json`, recordText(result));
   writeFileSync(`${file}.md`, markdown(result));
   say(`written: ${file}.json and .md`);
 }

@@ -11,11 +11,10 @@ const run = promisify(execFile);
 
 /** Rows of 1 kB, as wide as rows of a business are; nothing of them is compressed or out of line. */
 const rowBytes = 1_000;
-const rowsOf = (megabytes: number): number => (megabytes * 1_000_000) / rowBytes;
+export const rowsOf = (megabytes: number): number => (megabytes * 1_000_000) / rowBytes;
 const rowText = 'mirrorstream'.repeat(rowBytes).slice(0, rowBytes - 1);
 
-export const urlOf = (port: number, database = 'postgres'): string =>
-  `postgres://postgres@127.0.0.1:${port}/${database}`;
+export const urlOf = (port: number): string => `postgres://postgres@127.0.0.1:${port}/postgres`;
 
 /** The table that is read, and the one that is written. */
 export async function createLargeTables(port: number, megabytes: number): Promise<void> {

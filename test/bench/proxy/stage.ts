@@ -83,7 +83,7 @@ async function setUp(settings: Settings, { directory, root, wanted, opened, stop
     }
     opened.push(() => contender.stop());
     contenders.push(contender);
-    const counter = await counterOf(contender, entry, around);
+    const counter = await counterOf(contender, entry, around, settings.megabytes);
     if (counter === null) continue;
     opened.push(() => counter.close());
     arrivals.set(contender.name, counter);
@@ -97,8 +97,12 @@ async function fill(port: number, settings: Settings): Promise<void> {
   if (settings.loads.some(({ workload }) => isLarge(workload))) await createLargeTables(port, settings.megabytes);
 }
 
-async function counterOf(contender: Contender, entry: Entry, around: Surroundings): Promise<ArrivalCounter | null> {
-  if (contender.sourceName !== null) return await countInKafka(around.brokers, contender.sourceName);
-  if (entry.needsMirror === true && around.mirrorPort !== null) return await countOnMirror(around.mirrorPort);
-  return null;
+async function counterOf(
+  { sourceName }: Contender,
+  { needsMirror = false }: Entry,
+  { brokers, mirrorPort }: Surroundings,
+  megabytes: number,
+): Promise<ArrivalCounter | null> {
+  if (sourceName !== null) return await countInKafka(brokers, sourceName);
+  return needsMirror && mirrorPort !== null ? countOnMirror(mirrorPort, megabytes) : null;
 }

@@ -81,10 +81,11 @@ function seeded(seed: number): () => number {
 
 test('captured is the sum over all incarnations of the source, and outcomes the sum over partitions', () => {
   const outcomes = { replayed: 3, filtered: 1, unexposed: 1, shed: 0, failed: 2 };
+  const leftOut = { unsampled: { sessions: 9, bytes: 90 }, captureOff: { sessions: 1, bytes: 10 } };
   const status = foldStatus(
     [
       capture(6, { incarnation: '1', final: true, dropped: { transactions: 2, bytes: 20, byReason: { ringFull: 2 } } }),
-      capture(7, { incarnation: '2' }),
+      capture(7, { incarnation: '2', leftOut }),
       capture(100, { source: 'other' }),
       comparer(0, 0, { outcomes }),
       comparer(3, 4),
@@ -97,6 +98,7 @@ test('captured is the sum over all incarnations of the source, and outcomes the 
   assert.equal(status.source.transactions, 13);
   assert.equal(status.source.sessions, 2);
   assert.deepEqual(status.source.dropped, { transactions: 2, bytes: 20 });
+  assert.deepEqual(status.source.leftOut, { sessions: 10, bytes: 100 });
   assert.deepEqual(status.mirrors['candidate']?.transactions, {
     captured: 13,
     replayed: 7,

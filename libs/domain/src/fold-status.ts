@@ -221,7 +221,11 @@ export function accountingProblems(status: Status, { drained }: { readonly drain
 }
 
 function foldCaptures(name: string, captures: Iterable<CaptureSnapshot>): Status['source'] {
-  const source = { name, sessions: 0, transactions: 0, exchanges: 0, bytes: 0, dropped: { transactions: 0, bytes: 0 } };
+  const source = {
+    ...{ name, sessions: 0, transactions: 0, exchanges: 0, bytes: 0 },
+    dropped: { transactions: 0, bytes: 0 },
+    leftOut: { sessions: 0, bytes: 0 },
+  };
   for (const snapshot of captures) {
     source.sessions += snapshot.sessions.total;
     source.transactions += snapshot.transactions;
@@ -229,6 +233,10 @@ function foldCaptures(name: string, captures: Iterable<CaptureSnapshot>): Status
     source.bytes += snapshot.bytes;
     source.dropped.transactions += snapshot.dropped.transactions;
     source.dropped.bytes += snapshot.dropped.bytes;
+    for (const { sessions, bytes } of Object.values(snapshot.leftOut ?? {})) {
+      source.leftOut.sessions += sessions;
+      source.leftOut.bytes += bytes;
+    }
   }
   return source;
 }

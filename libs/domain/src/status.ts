@@ -42,6 +42,8 @@ export const statusSchema = z.object({
     exchanges: count,
     bytes: count,
     dropped: z.object({ transactions: count, bytes: count }),
+    /** On purpose: sessions outside the sample, or that began while capture was off, and bytes. */
+    leftOut: z.object({ sessions: count, bytes: count }),
   }),
   mirrors: z.record(z.string(), mirrorStatusSchema),
 });

@@ -93,6 +93,13 @@ test('what was dropped and what needs attention is said', () => {
   assert.match(text, /! mirror candidate has resolved 8/);
 });
 
+test('what was left out on purpose is said: a sample is no whole', () => {
+  const model = sampleModel();
+  model.status.source.leftOut = { sessions: 99, bytes: 3_400_000 };
+  const text = renderView(model, { columns: 160, rows: 40 }, false).join('\n');
+  assert.match(text, /left out on purpose 99 sessions, 3\.2 MiB/);
+});
+
 test('the summary of a finished run shows no rates and no hint about keys', () => {
   const text = renderSummary(sampleModel({ phase: 'stopped' }), 100, false).join('\n');
   assert.doesNotMatch(text, /tx\/s|Ctrl-C/);

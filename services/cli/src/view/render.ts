@@ -64,7 +64,7 @@ function header(model: ViewModel, width: number): Line[] {
           width,
           '',
         );
-  const { dropped } = source;
+  const { dropped, leftOut } = source;
   const droppedSpan =
     dropped.transactions === 0 && dropped.bytes === 0
       ? span('nothing dropped', 'good')
@@ -78,6 +78,17 @@ function header(model: ViewModel, width: number): Line[] {
     [span(`${formatCount(source.transactions)} transactions`)],
     [span(`${formatCount(source.exchanges)} exchanges`)],
     [droppedSpan],
+    // A sample must not be taken for the whole.
+    ...(leftOut.sessions === 0 && leftOut.bytes === 0
+      ? []
+      : [
+          [
+            span(
+              `left out on purpose ${formatCount(leftOut.sessions)} sessions, ${formatBytes(leftOut.bytes)}`,
+              'warn',
+            ),
+          ],
+        ]),
   ];
   return [
     ...flow([[span('mirrorstream', 'strong')], [span(time)], ...phase.map((one) => [one])], span('  '), width, ''),

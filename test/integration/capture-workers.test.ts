@@ -1,7 +1,9 @@
 // Several worker processes behind one port, several proxies for one source: nobody notices, and the account is that of all of them.
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
+import { isAlive } from '@mirrorstream/local';
 import {
   createDatabase,
   createTpcbTables,
@@ -18,6 +20,10 @@ import { endProxies, published, snapshotsOf, startProxy, stopInOrder, sumOf } fr
 after(endProxies);
 
 const workers = ['--workers', '2'] as const;
+const pidOf = (line: string): number => (JSON.parse(line) as { workerPid: number }).workerPid;
+
+const docs = new URL('../../docs/', import.meta.url);
+const docOf = (name: string): string => readFileSync(new URL(name, docs), 'utf8');
 
 describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
   it('adds up over two proxies with two workers each, to the last transaction', async (t) => {
@@ -63,7 +69,6 @@ describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
     const database = await createDatabase(await sharedPostgres('source'), t);
     await createTpcbTables(database.url);
     const proxy = await startProxy({ flags: workers });
-    const pidOf = (line: string): number => (JSON.parse(line) as { workerPid: number }).workerPid;
     const victim = pidOf(await proxy.service.waitForLine(/"worker":1,.*a worker process is ready/));
     const clients = [
       await WireConnection.connect(proxy.via(database.url)),
@@ -124,6 +129,57 @@ describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
     assert.deepEqual(
       exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
       [true],
+    );
+  });
+
+  it('lets transactions end and then ends itself when its supervisor is killed', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    const proxy = await startProxy({ flags: workers });
+    await proxy.service.waitForLine(/"ready":true/);
+    const pids = proxy.service
+      .lines()
+      .flatMap((line) => (line.includes('a worker process is ready') ? [pidOf(line)] : []));
+    assert.equal(pids.length, 2);
+    await withClient(proxy.via(database.url), async (client) => {
+      await client.query('BEGIN');
+      process.kill(proxy.service.pid, 'SIGKILL');
+      await waitFor(() => pids.filter(isAlive).length === 1, { what: 'the idle worker to end' });
+      await client.query('COMMIT');
+    });
+    await waitFor(() => pids.filter(isAlive).length === 0, { what: 'both workers to end' });
+    const snapshots = await snapshotsOf(proxy);
+    assert.deepEqual(
+      snapshots.map(({ final }) => final),
+      [true, true],
+    );
+    assert.equal(
+      sumOf(snapshots, ({ transactions }) => transactions),
+      1,
+    );
+  });
+
+  it('serves the metrics that the documentation names, by worker, and no others', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    const proxy = await startProxy({ flags: [...workers, '--health', '0'] });
+    const { port } = JSON.parse(await proxy.service.waitForLine(/the health endpoint listens/)) as { port: number };
+    await withClient(proxy.via(database.url), (client) => client.query('SELECT 1'));
+    const metrics = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    await waitFor(async () => /_sessions_total\{worker="[01]"\} 1$/m.test(await metrics()), { what: 'the numbers' });
+    const prefix = 'mirrorstream_capture_proxy_';
+    const served = [...(await metrics()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name ?? '');
+    const operations = docOf('operations.md');
+    const named = operations.match(/\bmirrorstream_capture_proxy_\w+/g) ?? [];
+    assert.deepEqual(
+      named.filter((name) => !served.includes(name)),
+      [],
+      'documented, not served',
+    );
+    const pages = readdirSync(docs).filter((name) => name.endsWith('.md'));
+    const words = new Set(pages.map(docOf).join('\n').match(/\w+/g));
+    assert.deepEqual(
+      served.filter((name) => !words.has(name) && !words.has(name.slice(prefix.length))),
+      [],
+      'served, not documented',
     );
   });
 

@@ -35,6 +35,8 @@ export class WorkerHandle {
   #stopping = false;
   #restartMs = restartMinMs;
   #restart: NodeJS.Timeout | undefined;
+  /** Clients that wait for their turn on the channel: one that ends meanwhile does not close them. */
+  readonly #giving = new Set<Socket>();
   #exited: Promise<void> = Promise.resolve();
 
   constructor(config: CaptureProxyConfig, place: WorkerPlace, events: WorkerEvents) {
@@ -51,9 +53,14 @@ export class WorkerHandle {
   /** The socket is this process's no more. One that the worker cannot take any more is closed. */
   give(socket: Socket): void {
     this.clients += 1;
+    this.#giving.add(socket);
     const message: ToWorkerProcess = { kind: 'client' };
-    this.#child.send(message, socket, {}, (error) => {
-      if (error !== null) socket.destroy();
+    const child = this.#child;
+    child.send(message, socket, {}, (error) => {
+      this.#giving.delete(socket);
+      if (error === null) return;
+      socket.destroy();
+      if (this.ready && child === this.#child) this.clients -= 1;
     });
   }
 
@@ -132,6 +139,8 @@ export class WorkerHandle {
     this.ready = false;
     this.clients = 0;
     this.families = [];
+    for (const socket of this.#giving) socket.destroy();
+    this.#giving.clear();
     if (this.#stopping) return;
     if (performance.now() - startedMs > healthyAfterMs) this.#restartMs = restartMinMs;
     this.restarts += 1;

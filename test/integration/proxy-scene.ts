@@ -1,4 +1,5 @@
 // What the tests of the proxy's connections share: proxies that capture nothing, what they count, and start-up bytes written by hand.
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect as connectTcp, type Socket } from 'node:net';
@@ -16,6 +17,9 @@ export interface ProxyProcess {
   /** One of its numbers; the labels as they are written. */
   metric(name: string, labels?: string): Promise<number>;
 }
+
+export const psqlCommand = 'psql';
+export const psqlMissing = spawnSync(psqlCommand, ['--version']).status !== 0 && 'psql is not installed';
 
 const running = new Set<SpawnedService>();
 

@@ -1,6 +1,6 @@
 // How sessions begin, through the proxy and without it: the server sees the client's own bytes, and the client the server's.
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ import {
   openSocket,
   type ProxyProcess,
   passwordOf,
+  psqlCommand,
+  psqlMissing,
   readSome,
   readToEnd,
   readUntil,
@@ -34,7 +36,6 @@ import {
 
 type LoginServer = Awaited<ReturnType<typeof startLoginServer>>;
 const logins: readonly Login[] = ['md5', 'scram', 'cleartext', 'trust'];
-const psqlMissing = spawnSync('psql', ['--version']).status !== 0 && 'psql is not installed';
 let server: LoginServer;
 let proxy: ProxyProcess;
 
@@ -123,7 +124,7 @@ describe('the start of a session', { timeout: 120_000 }, () => {
     await chmod(passfile, 0o600);
     const url = proxy.via(server.url, userOf('scram'));
     const env = { ...process.env, PGPASSFILE: passfile };
-    const { stdout } = await promisify(execFile)('psql', ['-w', '-XAtc', 'SELECT current_user', url], { env });
+    const { stdout } = await promisify(execFile)(psqlCommand, ['-w', '-XAtc', 'SELECT current_user', url], { env });
     assert.equal(stdout.trim(), userOf('scram'));
   });
 

@@ -1,6 +1,6 @@
 // TLS on either leg of the proxy, in every combination, with the drivers that people use.
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,6 +24,8 @@ import {
   openSocket,
   type ProxyProcess,
   passwordOf,
+  psqlCommand,
+  psqlMissing,
   readSome,
   readToEnd,
   readUntil,
@@ -37,7 +39,6 @@ import {
 } from './proxy-scene.ts';
 
 type LoginServer = Awaited<ReturnType<typeof startLoginServer>>;
-const psqlMissing = spawnSync('psql', ['--version']).status !== 0 && 'psql is not installed';
 
 let authority: CertificateAuthority;
 let stranger: CertificateAuthority;
@@ -130,7 +131,7 @@ describe('channel binding across two legs', { timeout: 120_000 }, () => {
         cell.client === 'plain' ? 'sslmode=disable' : `sslmode=verify-full sslrootcert=${authority.caFile}`;
       for (const binding of ['disable', 'prefer', 'require'] as const) {
         const login = promisify(execFile)(
-          'psql',
+          psqlCommand,
           [
             ...['-w', '-XAtc', 'SELECT current_user'],
             `host=127.0.0.1 port=${proxy.port} user=${userOf('scram')} dbname=postgres ${sslMode} channel_binding=${binding}`,
@@ -159,9 +160,12 @@ describe("TLS on the client's leg", { timeout: 120_000 }, () => {
   it('is demanded with require: a plain session is refused as by hostssl, a plain cancel is not', async () => {
     const proxy = await startProxy(at(plain), '--client-tls', 'require', ...pair(other));
     await assert.rejects(ask(proxy.via(plain.url), 'SELECT 1'), { code: '28000' });
+    const older = await openSocket(proxy.port);
+    older.write(startupMessage({ user: 'postgres' }, 0x2_0000)); // what old servers take in a form that nobody reads here
+    assert.match(String(await readToEnd(older)), /C28000/);
     const config = configOf(proxy.via(plain.url), { ssl: { ca } });
     assert.equal(await cancelled(config, configOf(proxy.via(plain.url))), '57014');
-    assert.equal(await proxy.metric('sessions_refused_total', '{reason="tlsRequired"}'), 1);
+    assert.equal(await proxy.metric('sessions_refused_total', '{reason="tlsRequired"}'), 2);
   });
 
   it('carries cancel requests, too', async () => {

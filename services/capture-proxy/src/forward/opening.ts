@@ -72,18 +72,11 @@ export async function readOpening(socket: Socket, options: OpeningOptions): Prom
       }
       case 'gssencRequest':
       case 'sslRequest': {
-        if (client.tls !== null) return opening(client, refused('protocolViolation'), bytes);
         const rest = bytes.subarray(packet.sizeBytes);
-        const answer = packet.kind === 'sslRequest' ? await answerSslRequest(socket, rest, options) : 'declined';
-        if (answer === null) return null;
-        if (answer === 'declined') {
-          socket.write(refuseEncryption);
-          bytes = rest;
-          continue;
-        }
-        if ('kind' in answer) return opening(client, answer, rest);
-        client = answer;
-        bytes = rest; // nothing: see answerSslRequest
+        const next = await answerRequest(packet.kind, client, rest, options);
+        if (next === null || 'wish' in next) return next;
+        client = next;
+        bytes = rest;
         continue;
       }
       case 'directTls':
@@ -93,16 +86,15 @@ export async function readOpening(socket: Socket, options: OpeningOptions): Prom
         client = await encrypt(socket, true, options.credentials(), options);
         bytes = Buffer.alloc(0);
         continue;
-      case 'startup':
-        if (options.mode === 'require' && client.tls === null) return opening(client, refused('tlsRequired'), bytes);
-        return opening(
-          client,
-          { kind: 'startup', packetBytes: packet.sizeBytes, replication: packet.replication },
-          bytes,
-        );
+      case 'startup': {
+        const { sizeBytes, replication } = packet;
+        if (lacksTls(client, options)) return opening(client, refused('tlsRequired'), bytes);
+        return opening(client, { kind: 'startup', packetBytes: sizeBytes, replication }, bytes);
+      }
       case 'cancelRequest':
         return opening(client, { kind: 'cancel', packetBytes: packet.sizeBytes }, bytes);
       case 'opaque':
+        if (lacksTls(client, options)) return opening(client, refused('tlsRequired'), bytes);
         return opening(client, { kind: 'opaque', why: 'unknownProtocol' }, bytes);
       default:
         return packet satisfies never;
@@ -110,14 +102,25 @@ export async function readOpening(socket: Socket, options: OpeningOptions): Prom
   }
 }
 
-/** Null: to be ended without a word. */
-async function answerSslRequest(
-  socket: Socket,
+const lacksTls = (client: ClientEnd, { mode }: OpeningOptions): boolean => mode === 'require' && client.tls === null;
+
+/** The client's end as it is then; what it opens if that is clear; null: to be ended without a word. `rest`: what lies behind the request. */
+async function answerRequest(
+  request: 'sslRequest' | 'gssencRequest',
+  client: ClientEnd,
   rest: Buffer,
   options: OpeningOptions,
-): Promise<'declined' | ClientEnd | Wish | null> {
-  if (options.mode === 'passthrough') return await passRequest(options);
-  if (options.credentials === null) return 'declined';
+): Promise<ClientEnd | Opening | null> {
+  const { socket } = client;
+  if (client.tls !== null) return opening(client, refused('protocolViolation'), rest);
+  if (request === 'sslRequest' && options.mode === 'passthrough') {
+    const wish = await passRequest(options);
+    if (wish !== null) return opening(client, wish, rest);
+  }
+  if (request === 'gssencRequest' || options.credentials === null) {
+    socket.write(refuseEncryption);
+    return client;
+  }
   if (rest.length > 0 || socket.readableLength > 0) {
     // Bytes from before the handshake would be taken for the client's own after it (CVE-2021-23214).
     options.onHandshake('failed', 'UNENCRYPTED_DATA_AFTER_SSLREQUEST');
@@ -127,12 +130,13 @@ async function answerSslRequest(
   return await encrypt(socket, false, options.credentials(), options);
 }
 
-async function passRequest({ askSource }: OpeningOptions): Promise<'declined' | Wish> {
+/** Null: the source declines. */
+async function passRequest({ askSource }: OpeningOptions): Promise<Wish | null> {
   try {
     const { server, answer } = await askSource();
     if (answer.length !== 1 || answer[0] !== no) return { kind: 'passthrough', server, answer };
     server.destroy();
-    return 'declined';
+    return null;
   } catch (error) {
     return { kind: 'unreachable', code: failureCode(error) };
   }

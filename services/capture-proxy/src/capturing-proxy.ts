@@ -7,7 +7,7 @@ import type { CaptureProxyConfig } from './config.ts';
 import { ConnectionTelemetry } from './connection-telemetry.ts';
 import { type Drain, startDrain } from './drain.ts';
 import type { Forwarding } from './forward/leg.ts';
-import { createProxy, type ProxyOptions } from './forward/proxy.ts';
+import { createProxy, type ForwardingProxy, type ProxyOptions } from './forward/proxy.ts';
 import type { ForwardCounts, Tap } from './forward/tap.ts';
 import { startTls } from './forward/tls/start-tls.ts';
 import { registerMetrics } from './metrics.ts';
@@ -53,7 +53,7 @@ export async function startCapturingProxy(
   const connectionOptions = await startConnections(config, connections);
   const counts: ForwardCounts = { bytes: 0, sessionsTotal: 0, sessionsOpen: 0 };
   const capture = config.kafka === null ? null : startCapture(config, config.kafka, around, counts);
-  const proxy = createProxy({
+  const proxy = await proxyOr(() => capture?.stop(0), {
     sources: config.sources,
     tap: capture === null ? null : tapTelling(capture.tap, around.onCancel),
     counts,
@@ -76,6 +76,16 @@ export async function startCapturingProxy(
     },
     hasten: () => drain?.hasten(),
   };
+}
+
+/** A proxy that cannot be made leaves nothing running. */
+async function proxyOr(undo: () => Promise<unknown> | undefined, options: ProxyOptions): Promise<ForwardingProxy> {
+  try {
+    return createProxy(options);
+  } catch (error) {
+    await undo();
+    throw error;
+  }
 }
 
 /** Reads what TLS needs, so that a file that cannot be used is told before anything is listened to. */

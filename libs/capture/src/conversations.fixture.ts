@@ -287,7 +287,7 @@ export const conversations: readonly Conversation[] = [
       '  0: F Close / F Sync -> nothing I',
       '#3 committed needs:unknown_statement',
       '  0: F Bind / F Execute / F Sync -> complete SELECT 0 I',
-      '#4 committed',
+      '#4 committed <b>',
       '  0: F Query -> complete DEALLOCATE I',
       '#5 committed needs:unknown_statement',
       '  0: F Bind / F Execute / F Sync -> complete SELECT 0 I',

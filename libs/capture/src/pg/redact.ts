@@ -40,7 +40,7 @@ const passwordName = /passw|secret/;
 const inConnection = /passw\w*\s*=|:\/\/[^\s/@:]*:[^\s@]+@/i;
 /** Text that is SQL about accounts, with a password; or about connections. */
 const template =
-  /\b(?:create|alter)(?:\s|\/\*[\s\S]*?\*\/)+(?:(?:role|user|group|server)\b[\s\S]*passw|subscription\b)|\bdblink\w*\s*\([\s\S]*(?:passw|:\/\/)/i;
+  /\b(?:create|alter)(?:\s|--.*|\/\*[\s\S]*?\*\/)+(?:(?:role|user|group|server)\b[\s\S]*passw|subscription\b)|\bdblink\w*\s*\([\s\S]*(?:passw|:\/\/)/i;
 const secretBody = /passw|dblink|subscription/i;
 
 /** Redacts `buffer[start, end)`, the text of a Query or Parse, in place. */

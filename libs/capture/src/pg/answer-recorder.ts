@@ -265,7 +265,7 @@ export class AnswerRecorder {
   }
 
   #openDigester(): AnswerDigester {
-    this.#digester ??= new AnswerDigester();
+    this.#digester ??= new AnswerDigester({ maxObservations: this.#limits.maxObservations });
     this.#digester.reset();
     return this.#digester;
   }

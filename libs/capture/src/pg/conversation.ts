@@ -35,6 +35,8 @@ const CUT_AT_SHARE = 0.75;
 /** A request under way is published in pieces when this share of a part is there. */
 const PIECE_SHARE = 0.25;
 
+const MAX_WORD_LENGTH = 64;
+
 /** Tags repeat over all sessions of a worker. */
 const tags = new TagCache();
 
@@ -366,7 +368,7 @@ export class Conversation {
   }
 
   #failed(state: string, severity: string, atUs: number): void {
-    this.#recorder.observe(StatementEnd.ERROR, '', state, severity, atUs);
+    this.#recorder.observe(StatementEnd.ERROR, '', wordOrNothing(state), wordOrNothing(severity), atUs);
     this.#effects.failed();
     const matched = this.#matcher.matched;
     this.#exchange.failedType = matched?.type ?? 0;
@@ -439,6 +441,9 @@ function isAsynchronous(type: number): boolean {
       return !isKnownType('backend', type);
   }
 }
+
+/** SQLSTATEs and severities are words: what is longer is none, and must not be kept for thousands of statements. */
+const wordOrNothing = (text: string): string => (text.length <= MAX_WORD_LENGTH ? text : '');
 
 function severityOf(buffer: Uint8Array, start: number, end: number): string {
   return errorSeverity(buffer, start, end) || errorField('S', buffer, start, end);

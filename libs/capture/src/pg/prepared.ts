@@ -27,11 +27,13 @@ interface Portal {
 }
 
 export function costOfEntry(entry: PreparedEntry): number {
-  return (entry.frame?.length ?? 0) + (entry.sql?.length ?? 0) * 3;
+  return (entry.name.length + (entry.sql?.length ?? 0)) * 3 + (entry.frame?.length ?? 0);
 }
 
 /** A portal costs an entry only; a transaction with more open at once loses track of the rest. */
 const MAX_PORTALS = 1000;
+/** The server tells no longer names apart (NAMEDATALEN): such a portal is not kept. */
+const MAX_PORTAL_NAME_LENGTH = 63;
 const MAX_UNNAMED_BYTES = 64 * 1024;
 
 export interface StatementLimits {
@@ -78,9 +80,11 @@ export class StatementTable {
 
   #add(entry: PreparedEntry, fill: () => void): void {
     this.close(entry.name);
-    if (this.#named.size >= this.#limits.maxStatements) return;
+    const nameBytes = costOfEntry(entry); // it has nothing else yet
+    if (this.#named.size >= this.#limits.maxStatements || !this.#hasRoomFor(nameBytes)) return;
+    this.sizeBytes += nameBytes;
     fill();
-    this.sizeBytes += costOfEntry(entry);
+    this.sizeBytes += costOfEntry(entry) - nameBytes;
     this.#named.set(entry.name, entry);
   }
 
@@ -122,7 +126,8 @@ export class StatementTable {
 
   bind(portal: string, entry: PreparedEntry | null, bind: Uint8Array | null): void {
     if (portal !== '') {
-      if (this.#portals.size < MAX_PORTALS) this.#portals.set(portal, { entry, bind });
+      const fits = portal.length <= MAX_PORTAL_NAME_LENGTH && this.#portals.size < MAX_PORTALS;
+      if (fits) this.#portals.set(portal, { entry, bind });
       return;
     }
     this.#unnamedPortal = entry;

@@ -11,6 +11,8 @@ const EVERY_FACET = 63;
 
 /** Names kept of each kind; with more, what is there is known only to be something. */
 const MAX_NAMES = 256;
+/** The server cuts names at 63 bytes (NAMEDATALEN): a longer one is not kept. */
+const MAX_NAME_LENGTH = 63;
 
 /** A set of names that may have lost count: then only emptying it settles it. */
 class Names {
@@ -22,7 +24,8 @@ class Names {
   }
 
   add(name: string | null): void {
-    if (name === null || (this.#names.size >= MAX_NAMES && !this.#names.has(name))) this.#uncounted = true;
+    const fits = name !== null && name.length <= MAX_NAME_LENGTH;
+    if (!fits || (this.#names.size >= MAX_NAMES && !this.#names.has(name))) this.#uncounted = true;
     else this.#names.set(name, (this.#names.get(name) ?? 0) + 1);
   }
 

@@ -146,12 +146,13 @@ export class SettingsTracker {
   report(spelling: string, value: string, starting: boolean): void {
     const name = spelling.toLowerCase();
     if (notSettable.has(name)) return;
+    const fits = name.length <= MAX_REPORTED_LENGTH && value.length <= MAX_REPORTED_LENGTH;
     if (starting) {
-      if (this.#initial.size < MAX_REPORTED) this.#initial.set(name, value);
+      if (fits && this.#initial.size < MAX_REPORTED) this.#initial.set(name, value);
       return;
     }
     const hasRoom = this.#reported.size < MAX_REPORTED || this.#reported.has(name);
-    if (!hasRoom || value.length > MAX_REPORTED_LENGTH) {
+    if (!hasRoom || !fits) {
       this.overflowed = true;
       return;
     }

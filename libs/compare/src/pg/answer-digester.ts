@@ -35,11 +35,14 @@ const FIELD_SQL_STATE = 0x43; // C
 export interface AnswerDigesterOptions {
   /** false: only tags, counts and SQLSTATE; nothing is hashed. Default true. */
   readonly digest?: boolean;
+  /** Statements after so many get no observation. Default: all get one. */
+  readonly maxObservations?: number;
 }
 
 export class AnswerDigester {
   readyStatus: '' | 'I' | 'T' | 'E' = '';
   private readonly digest: boolean;
+  private readonly maxObservations: number;
   private readonly hasher = new ByteHasher();
   private readonly set = new RowSetHash();
   private readonly texts = new ShortTexts();
@@ -58,6 +61,7 @@ export class AnswerDigester {
 
   constructor(options: AnswerDigesterOptions = {}) {
     this.digest = options.digest ?? true;
+    this.maxObservations = options.maxObservations ?? Number.POSITIVE_INFINITY;
   }
 
   /** Forgets the exchange. The observations handed out before belong to who asked for them. */
@@ -235,7 +239,7 @@ export class AnswerDigester {
       columnCount: this.columnCount,
       latencyUs: atUs > 0 ? Math.trunc(atUs) : 0,
     };
-    this.list.push(observation);
+    if (this.list.length < this.maxObservations) this.list.push(observation);
     this.resetStatement();
     return observation;
   }

@@ -2,15 +2,17 @@
 
 const SLOTS = 256;
 const LONGEST_KEPT = 32;
+/** The server's own bound of a tag (COMPLETION_TAG_BUFSIZE); severities and SQLSTATEs are shorter. */
+const LONGEST_TEXT = 64;
 
 /** Reads short texts (one character per byte) and remembers the last one per hash slot: constant memory. */
 export class ShortTexts {
   private readonly slots: string[] = new Array<string>(SLOTS).fill('');
 
-  /** The text of [start, end), as Latin-1. */
+  /** The text of [start, end), as Latin-1; '' for one that is too long to be any of these: thousands of them are kept. */
   read(buf: Uint8Array, start: number, end: number): string {
     const length = end - start;
-    if (length <= 0) return '';
+    if (length <= 0 || length > LONGEST_TEXT) return '';
     if (length > LONGEST_KEPT) return latin1(buf, start, end);
     let hash = length;
     for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + (buf[i] as number)) | 0;

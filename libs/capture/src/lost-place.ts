@@ -6,6 +6,8 @@ import { QuietPoint } from './quiet-point.ts';
 interface Missing {
   readonly reason: GapReason;
   readonly openTransactions: number;
+  /** Told as dropped before their end went by: the next time the server comes to rest is theirs. */
+  readonly toldOpen: number;
   readonly atUs: number;
   readonly reported: boolean;
   sizeBytes: number;
@@ -25,7 +27,7 @@ export class LostPlace {
   /** The place is lost, or lost again: `sizeBytes` of traffic cannot be captured, `openTransactions` were given up. */
   lose(reason: GapReason, sizeBytes: number, openTransactions: number, atUs: number): void {
     if (this.#missing === null) {
-      this.#missing = { reason, sizeBytes, openTransactions, atUs, reported: false };
+      this.#missing = { reason, sizeBytes, openTransactions, toldOpen: 0, atUs, reported: false };
       this.quiet.reset();
     } else {
       this.#missing.sizeBytes += sizeBytes;
@@ -44,7 +46,9 @@ export class LostPlace {
 
   /** Transactions that the next report will tell of. */
   get untoldTransactions(): number {
-    return this.#missing === null ? 0 : Math.max(this.#missing.openTransactions, this.quiet.idles);
+    if (this.#missing === null) return 0;
+    const { openTransactions, toldOpen } = this.#missing;
+    return Math.max(openTransactions, this.quiet.idles - toldOpen);
   }
 
   /** The gap so far, null when there is none or nothing new. `goesOn`: the place is still lost at `atUs`. */
@@ -54,7 +58,8 @@ export class LostPlace {
     const { reason, sizeBytes } = missing;
     const transactions = this.untoldTransactions;
     const nothingNew = missing.reported && sizeBytes === 0 && transactions === 0;
-    this.#missing = goesOn ? { reason, sizeBytes: 0, openTransactions: 0, atUs, reported: true } : null;
+    const toldOpen = Math.max(0, missing.toldOpen + transactions - this.quiet.idles);
+    this.#missing = goesOn ? { reason, sizeBytes: 0, openTransactions: 0, toldOpen, atUs, reported: true } : null;
     this.quiet.idles = 0;
     if (nothingNew) return null;
     return {

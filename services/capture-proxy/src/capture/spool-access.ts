@@ -2,8 +2,9 @@
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { KafkaLogger } from '@mirrorstream/kafka';
 import { Spool, type SpoolEvents } from '../spool/spool.ts';
-import { SpoolFolder } from '../spool/spool-folder.ts';
+import { type LeftSpool, SpoolFolder, spoolsOf } from '../spool/spool-folder.ts';
 import type { CaptureWorker } from './capture-worker.ts';
+import { isHeir } from './predecessors.ts';
 import type { WorkerSettings } from './worker-protocol.ts';
 
 const waitForOwnerMs = 1_000;
@@ -13,8 +14,11 @@ const maxSegmentBytes = 16 * 1024 * 1024;
 const segmentsAtLeast = 8;
 
 export interface SpoolAccessOptions {
-  readonly settings: WorkerSettings;
-  readonly worker: CaptureWorker;
+  readonly settings: Pick<
+    WorkerSettings,
+    'spool' | 'source' | 'captureNode' | 'worker' | 'workers' | 'incarnation' | 'publishBufferBytes'
+  >;
+  readonly worker: Pick<CaptureWorker, 'useSpool' | 'snapshot' | 'unreadable' | 'otherSpoolBytes'>;
   readonly logger: KafkaLogger;
 }
 
@@ -25,6 +29,8 @@ export class SpoolAccess {
   readonly #options: SpoolAccessOptions;
   #state: SpoolState = 'none';
   #folder: SpoolFolder | null = null;
+  /** Folders of workers that are started no more. */
+  readonly #orphans = new Map<number, SpoolFolder>();
   #spool: Spool | null = null;
   #closing = false;
 
@@ -36,13 +42,25 @@ export class SpoolAccess {
     return this.#state;
   }
 
-  /** Null until it is open. */
-  get folder(): SpoolFolder | null {
-    return this.#state === 'open' ? this.#folder : null;
+  get sizeBytes(): number {
+    return (this.#spool?.sizeBytes ?? 0) + this.#leftBytes();
   }
 
-  get sizeBytes(): number {
-    return (this.#spool?.sizeBytes ?? 0) + (this.folder?.leftBytes ?? 0);
+  /** What earlier incarnations left, of this worker and, for the first one, of workers that are started no more. */
+  async left(): Promise<readonly LeftSpool[]> {
+    if (this.#state !== 'open' || this.#folder === null) return [];
+    await this.#openOrphans();
+    const folders = [this.#folder, ...this.#orphans.values()];
+    return (await Promise.all(folders.map((folder) => folder.left(this.#options.settings.incarnation)))).flat();
+  }
+
+  /** Whether that worker's folder may hold something that cannot be had yet: another process owns it. */
+  async isBlocked(worker: number): Promise<boolean> {
+    const { settings } = this.#options;
+    if (worker === settings.worker || settings.spool === null) return this.#state === 'opening';
+    return (
+      this.#state !== 'unusable' && !this.#orphans.has(worker) && (await workersWithFolders(settings)).includes(worker)
+    );
   }
 
   get failures(): number {
@@ -53,8 +71,7 @@ export class SpoolAccess {
     const { settings } = this.#options;
     if (settings.spool === null) return;
     this.#state = 'opening';
-    const { source, captureNode, worker } = settings;
-    this.#folder = new SpoolFolder({ spoolDir: settings.spool.directory, source, captureNode, worker });
+    this.#folder = folderOf(settings, settings.worker);
     void this.#take(this.#folder, settings.spool.maxBytes);
   }
 
@@ -62,7 +79,21 @@ export class SpoolAccess {
   async close(): Promise<void> {
     this.#closing = true;
     await this.#spool?.end();
-    await this.folder?.close();
+    if (this.#state !== 'open') return;
+    for (const folder of [this.#folder, ...this.#orphans.values()]) await folder?.close();
+  }
+
+  #leftBytes(): number {
+    return [this.#folder, ...this.#orphans.values()].reduce((sum, folder) => sum + (folder?.leftBytes ?? 0), 0);
+  }
+
+  async #openOrphans(): Promise<void> {
+    const { settings } = this.#options;
+    for (const worker of await workersWithFolders(settings)) {
+      if (worker === settings.worker || !isHeir(settings, worker) || this.#orphans.has(worker)) continue;
+      const folder = folderOf(settings, worker);
+      if (await folder.open()) this.#orphans.set(worker, folder);
+    }
   }
 
   async #take(folder: SpoolFolder, maxBytes: number): Promise<void> {
@@ -71,7 +102,7 @@ export class SpoolAccess {
       try {
         if (await folder.open()) {
           await folder.left(settings.incarnation); // counted before anything is added
-          worker.otherSpoolBytes = () => folder.leftBytes;
+          worker.otherSpoolBytes = () => this.#leftBytes();
           this.#spool = this.#create(folder, maxBytes);
           worker.useSpool(this.#spool);
           this.#state = 'open';
@@ -122,6 +153,16 @@ export class SpoolAccess {
       },
     };
   }
+}
+
+type Place = Pick<WorkerSettings, 'spool' | 'source' | 'captureNode'>;
+
+function folderOf({ spool, source, captureNode }: Place, worker: number): SpoolFolder {
+  return new SpoolFolder({ spoolDir: spool?.directory ?? '', source, captureNode, worker });
+}
+
+async function workersWithFolders({ spool, source, captureNode }: Place): Promise<readonly number[]> {
+  return spool === null ? [] : await spoolsOf(spool.directory, source, captureNode);
 }
 
 function diskTrouble(error: unknown, spool: string): Readonly<Record<string, unknown>> {

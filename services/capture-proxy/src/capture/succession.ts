@@ -3,7 +3,7 @@ import { type CaptureSnapshot, envelopesTopic, snapshotKey } from '@mirrorstream
 import type { KafkaClient, KafkaLogger, PartitionOffsets, Producer } from '@mirrorstream/kafka';
 import { SnapshotReader } from '@mirrorstream/service-kit';
 import { livenessOf, ownIdentity } from '../spool/process-identity.ts';
-import type { LeftSpool } from '../spool/spool-folder.ts';
+import { type LeftSpool, removeLeft } from '../spool/spool-folder.ts';
 import { InheritedBooks } from './inherited-books.ts';
 import { countPublished, unfinished } from './predecessors.ts';
 import { redeliver } from './redelivery.ts';
@@ -59,17 +59,18 @@ export class Succession {
 
   /** True: nobody is left. */
   async #settled(reader: SnapshotReader): Promise<boolean> {
-    const { settings, spool } = this.#options;
-    const left = (await spool.folder?.left(settings.incarnation)) ?? [];
+    const { spool } = this.#options;
+    const left = await spool.left();
     const lasts = this.#lastWords(reader.ofKind('capture'), left).filter(
       ({ incarnation }) => !this.#closed.has(incarnation),
     );
     const dead = lasts.filter((last) => this.#isDead(last));
     this.#tellOf(lasts.filter((last) => !dead.includes(last)));
-    // Without its spool a predecessor's books cannot be closed: another process still owns the folder.
-    if (spool.state === 'opening') return false;
-    if (dead.length > 0) await this.#close(dead, left);
-    return dead.length === lasts.length;
+    // Without its spool a predecessor's books cannot be closed, and another process may still own the folder.
+    const closable: CaptureSnapshot[] = [];
+    for (const last of dead) if (!(await spool.isBlocked(last.worker ?? 0))) closable.push(last);
+    if (closable.length > 0) await this.#close(closable, left);
+    return closable.length === lasts.length && spool.state !== 'opening';
   }
 
   /** The newest of what Kafka and the spool know of each; a spool whose folder has no snapshot stands for itself. */
@@ -77,9 +78,9 @@ export class Succession {
     const { settings } = this.#options;
     const lasts = new Map(unfinished(snapshots, settings).map((last) => [last.incarnation, last]));
     const known = new Map(snapshots.map((snapshot) => [snapshot.incarnation, snapshot]));
-    for (const { incarnation, snapshot } of left) {
+    for (const { incarnation, worker, snapshot } of left) {
       const told = known.get(incarnation);
-      const kept = snapshot ?? unknownBooks(settings, incarnation);
+      const kept = snapshot ?? unknownBooks(settings, worker, incarnation);
       lasts.set(incarnation, told === undefined || told.atMs < kept.atMs ? kept : told);
     }
     return [...lasts.values()];
@@ -115,7 +116,7 @@ export class Succession {
       if (spool !== undefined && !(await this.#deliver(books, spool))) return;
       const final = books.final(Date.now());
       if (!(await this.#publish([final]))) return;
-      if (spool !== undefined) await this.#options.spool.folder?.remove(spool);
+      if (spool !== undefined) await removeLeft(spool);
       this.#closed.add(last.incarnation);
       const { incarnation, transactions, dropped } = final;
       logger.info(
@@ -124,7 +125,7 @@ export class Succession {
       );
       if (stopped()) return;
     }
-    await this.#options.spool.folder?.left(settings.incarnation);
+    await this.#options.spool.left(); // what is left counts against the cap
   }
 
   /** Nothing of an incarnation is sent before its books are known in the status topic. */
@@ -148,7 +149,11 @@ export class Succession {
 }
 
 /** Of an incarnation that nobody heard of, and whose spool lost its own word: everything of it is counted from the topic. */
-const unknownBooks = ({ source, captureNode, worker }: WorkerSettings, incarnation: string): CaptureSnapshot => ({
+const unknownBooks = (
+  { source, captureNode }: WorkerSettings,
+  worker: number,
+  incarnation: string,
+): CaptureSnapshot => ({
   kind: 'capture',
   source,
   captureNode,

@@ -9,6 +9,7 @@ import { snapshotFile } from './spool.ts';
 /** What an incarnation that is gone left on the disk. */
 export interface LeftSpool {
   readonly incarnation: string;
+  readonly worker: number;
   readonly folder: string;
   /** Where its books stood, when that was kept. */
   readonly snapshot: CaptureSnapshot | null;
@@ -25,10 +26,12 @@ export interface SpoolOwner {
 export class SpoolFolder {
   readonly path: string;
   readonly #lock: OwnerLock;
+  readonly #worker: number;
   /** Bytes of earlier incarnations that lie there. */
   leftBytes = 0;
 
   constructor({ spoolDir, source, captureNode, worker }: SpoolOwner) {
+    this.#worker = worker;
     this.path = join(spoolDir, source, captureNode, String(worker));
     this.#lock = new OwnerLock(this.path);
   }
@@ -52,17 +55,29 @@ export class SpoolFolder {
     const found: LeftSpool[] = [];
     const entries = await readdir(this.path, { withFileTypes: true });
     for (const { name } of entries.filter((entry) => entry.isDirectory() && entry.name !== own)) {
-      found.push({ incarnation: name, folder: this.of(name), ...(await contentsOf(this.of(name))) });
+      found.push({
+        incarnation: name,
+        worker: this.#worker,
+        folder: this.of(name),
+        ...(await contentsOf(this.of(name))),
+      });
     }
     found.sort((a, b) => (a.incarnation < b.incarnation ? -1 : 1)); // they begin with the time
     this.leftBytes = found.flatMap(({ segments }) => segments).reduce((sum, { validBytes }) => sum + validBytes, 0);
     return found;
   }
+}
 
-  async remove(left: LeftSpool): Promise<void> {
-    await Promise.all(left.segments.map((segment) => segment.close()));
-    await rm(left.folder, { recursive: true, force: true });
-  }
+/** It is delivered. */
+export async function removeLeft(left: LeftSpool): Promise<void> {
+  await Promise.all(left.segments.map((segment) => segment.close()));
+  await rm(left.folder, { recursive: true, force: true });
+}
+
+/** The workers of a node that have a folder. */
+export async function spoolsOf(spoolDir: string, source: string, captureNode: string): Promise<readonly number[]> {
+  const names = await readdir(join(spoolDir, source, captureNode)).catch(() => []);
+  return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
 async function contentsOf(folder: string): Promise<Pick<LeftSpool, 'snapshot' | 'segments'>> {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { seededRandom, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
 import { frameBytes, type SpoolRecord } from './segment-format.ts';
 import { Spool } from './spool.ts';
-import { SpoolFolder } from './spool-folder.ts';
+import { removeLeft, SpoolFolder } from './spool-folder.ts';
 
 const record = (number: number, valueBytes = 100): SpoolRecord => ({
   topic: 't.envelopes',
@@ -106,7 +106,7 @@ describe('the spool', () => {
     const found: SpoolRecord[] = [];
     for (const segment of left.segments) while (segment.hasUnread) found.push(...(await segment.read(1_000)).records);
     assert.deepEqual(numbers(found), [1, 2, 3, 4]);
-    await folder.remove(left);
+    await removeLeft(left);
     assert.deepEqual(await folder.left('successor'), []);
   });
 
@@ -134,7 +134,7 @@ describe('the spool', () => {
     const [later] = await folder.left('successor');
     assert.ok(later);
     assert.deepEqual((await later.segments[0]?.read(1_000))?.rest, 'invalid');
-    await folder.remove(later);
+    await removeLeft(later);
   });
 
   it('says how much is lost when its own file is damaged, and goes on behind it', async () => {

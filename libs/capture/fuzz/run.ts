@@ -76,11 +76,14 @@ async function fuzz(options: Options): Promise<number> {
   const startedMs = performance.now();
   let reportedMs = startedMs;
   let cases = 0;
+  let slowestMs = 0;
   const report = (): void => {
     const seconds = (performance.now() - startedMs) / 1_000;
     const heapMb = Math.round(process.memoryUsage().heapUsed / 2 ** 20);
     const reached = coverage === null ? '' : `, ${coverage.size} blocks reached, ${pool.length} cases breed`;
-    say(`${Math.round(seconds)} s, ${cases} cases, ${Math.round(cases / seconds)}/s${reached}, heap ${heapMb} MB`);
+    say(
+      `${Math.round(seconds)} s, ${cases} cases, ${Math.round(cases / seconds)}/s${reached}, slowest ${Math.round(slowestMs)} ms, heap ${heapMb} MB`,
+    );
   };
   say(`seed ${options.seed}, ${options.targets.join(', ')}`);
   while (performance.now() - startedMs < options.forMs) {
@@ -88,7 +91,9 @@ async function fuzz(options: Options): Promise<number> {
     for (let i = 0; i < batchCases; i++) {
       const seed = caseSeed(options.seed, cases);
       const fuzzCase = drawCase(seed, pool);
+      const begunMs = performance.now();
       const failure = failureOf(fuzzCase, options.targets);
+      slowestMs = Math.max(slowestMs, performance.now() - begunMs);
       cases += 1;
       if (failure !== null) {
         coverage?.stop();

@@ -18,6 +18,8 @@ export const targets: Readonly<Record<TargetName, (fuzzCase: FuzzCase) => void>>
 };
 
 const validShare = 0.15;
+/** Cases that breed grow: these are large enough. */
+const maxEvents = 3_000;
 /** Small enough that cases of some kilobytes reach them. */
 const tightLimits = { partBytes: 4_096, sessionBufferBytes: 16_384, maxFrameBytes: 2_048, maxStatementBytes: 4_096 };
 
@@ -26,7 +28,7 @@ export function drawCase(seed: number, pool: readonly FuzzCase[] = []): FuzzCase
   const dice = createDice(seed);
   const grown = pool.length > 0 && dice.chance(0.4) ? dice.pick(pool) : null;
   const valid = grown === null && dice.chance(validShare);
-  const events: FuzzEvent[] = grown === null ? Talk.of(dice) : [...grown.events];
+  const events: FuzzEvent[] = grown === null ? Talk.of(dice) : grown.events.slice(0, maxEvents);
   if (!valid) mutate(events, dice);
   return { valid, limits: drawLimits(dice, valid), chunking: drawChunking(dice, events), events };
 }

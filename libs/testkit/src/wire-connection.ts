@@ -23,10 +23,15 @@ const commandComplete = 0x43;
 const dataRow = 0x44;
 const errorResponse = 0x45;
 const authentication = 0x52;
+const backendKeyData = 0x4b;
+const cancelRequest = 80_877_102;
 
 export class WireConnection {
   readonly #socket: Socket;
   #rest: Buffer = Buffer.alloc(0);
+  readonly #url: string;
+  /** Process id and secret: what a cancel request names. */
+  #key: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
   #readies = 1;
   #commands = 0;
@@ -34,22 +39,26 @@ export class WireConnection {
   #sqlState: string | undefined;
   #ended: Error | undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, url: string) {
     this.#socket = socket;
+    this.#url = url;
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (error) => this.#end(error));
     socket.on('close', () => this.#end(new Error('the server closed the connection')));
   }
 
-  /** Connects as the URL's user to its database. Only servers that ask for no password will do. */
+  /** Connects as the URL's user to its database, under its `application_name`. Only servers that ask for no password will do. */
   static async connect(url: string, timeoutMs = 10_000): Promise<WireConnection> {
-    const { hostname, port, username, pathname } = new URL(url);
+    const { hostname, port, username, pathname, searchParams } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port || 5432), noDelay: true });
     const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
-    const connection = new WireConnection(socket);
+    const connection = new WireConnection(socket, url);
     try {
       const user = decodeURIComponent(username) || 'postgres';
-      const { sqlState } = await connection.exchange(startupFrame(user, decodeURIComponent(pathname.slice(1)) || user));
+      const database = decodeURIComponent(pathname.slice(1)) || user;
+      const { sqlState } = await connection.exchange(
+        startupFrame(user, database, searchParams.get('application_name') ?? 'load'),
+      );
       if (sqlState !== undefined) throw new Error(`the server refused the session: ${sqlState}`);
       return connection;
     } catch (error) {
@@ -69,6 +78,36 @@ export class WireConnection {
       this.#readies = pipelined;
       this.#socket.write(frames);
     });
+  }
+
+  /** Asks the server, on a connection of its own, to cancel what this one does. Resolves when the server has closed that. */
+  async cancel(): Promise<void> {
+    const { hostname, port } = new URL(this.#url);
+    const socket = connect({ host: hostname, port: Number(port || 5432) });
+    const head = Buffer.alloc(8);
+    head.writeInt32BE(8 + this.#key.length, 0);
+    head.writeInt32BE(cancelRequest, 4);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    socket.on('error', () => {}); // A server that is done with it may reset.
+    socket.resume().write(Buffer.concat([head, this.#key]));
+    await closed;
+  }
+
+  /** Reads nothing more until `resume`: a slow client. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Ends the stream without Terminate, and waits until the server has closed. */
+  async leave(): Promise<void> {
+    if (this.#socket.closed) return;
+    const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+    this.#socket.end();
+    await closed;
   }
 
   /** Says goodbye and waits until the server has closed. */
@@ -99,6 +138,7 @@ export class WireConnection {
   #count(type: number, body: Buffer): void {
     if (type === commandComplete) this.#commands++;
     else if (type === dataRow) this.#rows++;
+    else if (type === backendKeyData) this.#key = Buffer.from(body);
     else if (type === errorResponse) {
       this.#sqlState ??= sqlStateOf(body);
       // An error during start-up is the last word; the server closes.
@@ -140,8 +180,8 @@ function frame(type: string, ...parts: (string | Buffer)[]): Buffer {
   return Buffer.concat([head, body]);
 }
 
-function startupFrame(user: string, database: string): Buffer {
-  const body = Buffer.from(`user\0${user}\0database\0${database}\0application_name\0load\0\0`);
+function startupFrame(user: string, database: string, name: string): Buffer {
+  const body = Buffer.from(`user\0${user}\0database\0${database}\0application_name\0${name}\0\0`);
   const head = Buffer.alloc(8);
   head.writeInt32BE(8 + body.length, 0);
   head.writeInt32BE(196608, 4);

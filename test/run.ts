@@ -18,7 +18,7 @@ const patterns = [
   'libs/*/src/**/*.test.ts',
   'services/*/src/**/*.test.ts',
   'deploy/**/*.test.ts',
-  'test/{integration,drivers,e2e,bench}/**/*.test.ts',
+  'test/{integration,drivers,e2e,bench,soak}/**/*.test.ts',
   '.ci/**/*.test.ts',
 ];
 

@@ -106,6 +106,13 @@ describe('a source of several addresses', { timeout: 120_000 }, () => {
     assert.equal(await cancelled(configOf(proxy.via(server.url))), '57014');
     assert.ok((await proxy.metric('source_connect_failures_total')) > 0);
   });
+
+  it('has not failed while one of the addresses of its name answers', async () => {
+    const server = await sharedPostgres('source'); // listens on 127.0.0.1 only; localhost may be ::1 first
+    const proxy = await startProxy(`localhost:${server.port}`);
+    assert.equal(await ask(proxy.via(server.url), 'SELECT 42'), 42);
+    assert.equal(await proxy.metric('source_connect_failures_total'), 0);
+  });
 });
 
 describe('a source that is away', { timeout: 120_000 }, () => {

@@ -8,6 +8,7 @@ import { metricPrefix } from './metrics.ts';
 import { occasionally } from './occasionally.ts';
 
 type Logger = ServiceKit['logger'];
+type Say = (details: Readonly<Record<string, unknown>>, message: string) => void;
 export type TlsLeg = 'client' | 'source';
 
 const legs: readonly TlsLeg[] = ['client', 'source'];
@@ -23,7 +24,8 @@ const sayEveryMs = 10_000;
 
 export class ConnectionTelemetry {
   readonly #logger: Logger;
-  readonly #warn: (details: Readonly<Record<string, unknown>>, message: string) => void;
+  readonly #warn: Say;
+  readonly #error: Say;
   readonly #counts = new Map<string, number>();
   readonly #expiry = new Map<TlsLeg, number>();
   #channelBindingSaid = false;
@@ -31,6 +33,7 @@ export class ConnectionTelemetry {
   constructor(logger: Logger) {
     this.#logger = logger;
     this.#warn = occasionally(sayEveryMs, (details, message) => logger.warn(details, message));
+    this.#error = occasionally(sayEveryMs, (details, message) => logger.error(details, message));
   }
 
   onEvent(event: ProxyEvent): void {
@@ -62,7 +65,7 @@ export class ConnectionTelemetry {
         this.#sayChannelBinding();
         return;
       case 'sessionFailed':
-        this.#logger.error({ err: event.error }, 'a bug ended one session; the others go on');
+        this.#error({ err: event.error }, 'a bug ended one session; the others go on');
         return;
       default:
         event satisfies never;

@@ -33,6 +33,7 @@ export interface SourceOptions {
     readonly serverName: string | null;
     readonly credentials: () => Credentials;
   } | null;
+  /** Once for an address, whatever it resolves to. */
   readonly onAttemptFailed: (address: Address, code: string) => void;
   readonly onHandshake: (outcome: 'done' | 'failed', code: string) => void;
 }
@@ -49,18 +50,28 @@ export async function connectSource(
   let last: unknown = null;
   for (const address of only === null ? options.addresses : [only.address]) {
     try {
-      const ips = only === null ? await resolve(address, options.connectTimeoutMs) : [only.ip];
-      for (const ip of ips) {
-        try {
-          return await connectTo({ address, ip }, options, encryption);
-        } catch (error) {
-          last = error;
-          options.onAttemptFailed(address, failureCode(error));
-        }
-      }
+      return await connectAddress(address, only?.ip ?? null, options, encryption);
     } catch (error) {
       last = error;
       options.onAttemptFailed(address, failureCode(error));
+    }
+  }
+  throw last;
+}
+
+/** A name may have addresses that nobody listens at (localhost is ::1, too): it has failed when all have. */
+async function connectAddress(
+  address: Address,
+  only: string | null,
+  options: SourceOptions,
+  encryption: SourceEncryption,
+): Promise<SourceSocket> {
+  let last: unknown = null;
+  for (const ip of only === null ? await resolve(address, options.connectTimeoutMs) : [only]) {
+    try {
+      return await connectTo({ address, ip }, options, encryption);
+    } catch (error) {
+      last = error;
     }
   }
   throw last;

@@ -86,7 +86,7 @@ function loadBinding(): StreamBinding | null {
   }
 }
 
-/** Takes the handle out of a socket that has not begun to read. The socket is an empty shell afterwards. Null: use the socket. */
+/** Takes the handle out of a socket that holds no bytes itself. The socket is an empty shell afterwards. Null: use the socket. */
 export function takeHandle(socket: Socket): TcpHandle | null {
   const shell = socket as unknown as { _handle: TcpHandle | null };
   const handle = shell._handle;

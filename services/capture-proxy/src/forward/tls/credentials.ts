@@ -1,5 +1,5 @@
 // Certificate, key and CA of one leg: read from PEM files, checked against each other, made into a TLS context.
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { MirrorstreamError } from '@mirrorstream/domain';
@@ -37,7 +37,8 @@ export async function loadCredentials(files: CredentialFiles, nowMs: number = Da
   try {
     const context = createSecureContext({
       minVersion: 'TLSv1.2',
-      // Servers keep no TLS sessions, nor does PostgreSQL; without an id a client that offers one would be refused.
+      // As PostgreSQL: every connection has a handshake of its own. (Without an id, a client that offers a session would be refused.)
+      secureOptions: constants.SSL_OP_NO_TICKET,
       sessionIdContext: 'mirrorstream',
       ...(cert ? { cert: cert.pem } : {}),
       ...(key ? { key: key.pem } : {}),

@@ -10,6 +10,8 @@ import { endProxies, snapshotsOf, startProxy, stopInOrder, sumOf } from './captu
 
 type Broker = Awaited<ReturnType<typeof startKafka>>;
 
+const mountCommand = 'mount';
+const umountCommand = 'umount';
 const isRoot = process.getuid?.() === 0;
 let broker: Broker;
 let dataDir: string;
@@ -149,8 +151,8 @@ describe('the spool', { timeout: 240_000 }, () => {
     const traffic = await createTraffic(t);
     const spoolDir = join(await temporaryDirectory('spool'), 'small');
     await mkdir(spoolDir);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', spoolDir]);
-    t.after(() => execFileSync('umount', ['-l', spoolDir]));
+    execFileSync(mountCommand, ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', spoolDir]);
+    t.after(() => execFileSync(umountCommand, ['-l', spoolDir]));
     const proxy = await startProxy({ brokers: broker.bootstrap, flags: [...small, '--spool-dir', spoolDir] });
     await proxy.service.waitForLine(/"publishing"/);
     freeze(t);

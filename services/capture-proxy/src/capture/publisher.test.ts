@@ -180,6 +180,25 @@ describe('the publisher', () => {
     assert.equal(snapshot().dropped.transactions, 4);
   });
 
+  it('tells of a record that came back from the spool and was then refused what it tells of any other', () => {
+    const told = (again: (record: CaptureRecord) => CaptureRecord): string[] => {
+      const { offered, publisher } = fixture();
+      for (const seq of [4, 5]) publisher.add(first, envelope('a', seq), 0);
+      publisher.add(owner('b', 0), envelope('b', 1, false), 0);
+      publisher.flushAll(0);
+      publisher.lost(again(offered.splice(0)[0] as CaptureRecord), GapReason.RECORD_REFUSED);
+      publisher.tick(0);
+      return lines(batchOf(offered[0]));
+    };
+    const readBack = ({ entries: _, ...record }: CaptureRecord): CaptureRecord => record;
+    const expected = ['gap a RECORD_REFUSED 2 after 3', 'gap b RECORD_REFUSED 0 after 0'];
+    assert.deepEqual(
+      told((record) => record),
+      expected,
+    );
+    assert.deepEqual(told(readBack), expected);
+  });
+
   it('does not lose a gap that was itself refused, and counts it once', () => {
     const { offered, gate, publisher, snapshot } = fixture();
     const gap: CaptureRecordDraft = {

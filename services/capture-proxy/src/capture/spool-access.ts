@@ -1,5 +1,4 @@
 // The worker's way to its spool: takes the folder when it is free, says why when it is not, and what the disk does meanwhile.
-import { MirrorstreamError } from '@mirrorstream/domain';
 import type { KafkaLogger } from '@mirrorstream/kafka';
 import { Spool, type SpoolEvents } from '../spool/spool.ts';
 import { type LeftSpool, SpoolFolder, spoolsOf } from '../spool/spool-folder.ts';
@@ -169,6 +168,5 @@ function diskTrouble(error: unknown, spool: string): Readonly<Record<string, unk
   const { code, message } = error as NodeJS.ErrnoException;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   const hint = full ? 'Free some space, or lower --spool-bytes.' : 'Check the disk and the permissions of --spool-dir.';
-  const told = new MirrorstreamError('diskFull', message, { stage: 'spool', hint });
-  return { spool, error: told.message, ...(full ? { code: told.code } : { code }), hint };
+  return { spool, code: full ? 'diskFull' : code, error: message, hint };
 }

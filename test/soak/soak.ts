@@ -1,9 +1,6 @@
 // One soak: servers, two proxies, the recorder around them, load, faults and samples; then the account, and what was violated.
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch } from '@mirrorstream/envelope';
-import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
 import { descendantsOf, type KafkaBroker, type PostgresServer } from '@mirrorstream/local';
 import {
   createTpcbTables,
@@ -15,7 +12,8 @@ import {
   temporaryDirectory,
   waitFor,
 } from '@mirrorstream/testkit';
-import { Account, type Settlement } from './account.ts';
+import type { Settlement } from './account.ts';
+import { readBooks } from './books.ts';
 import { type FaultKind, type PlannedFault, planFaults } from './fault-plan.ts';
 import type { LoadReport, LoadSettings } from './load.ts';
 import { judgeMemory, type MemorySample, type MemoryVerdict } from './memory-rule.ts';
@@ -261,22 +259,12 @@ class Soak {
   }
 
   async #result(faults: readonly PlannedFault[], load: LoadReport): Promise<SoakResult> {
-    const account = new Account();
-    const snapshots = new Map<string, CaptureSnapshot>();
-    await this.#read(envelopesTopic(sourceName), ({ records }) => {
-      for (const { value } of records) if (value !== null) account.add(decodeEnvelopeBatch(value));
-    });
-    await this.#read(statusTopic, ({ records }) => {
-      for (const { value } of records) {
-        const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
-        if (snapshot.kind === 'capture') snapshots.set(snapshot.incarnation, snapshot);
-      }
-    });
-    const settled = account.settle(this.#connections, [...snapshots.values()]);
+    const { account, snapshots } = await readBooks(this.#kafka.bootstrap, sourceName);
+    const settled = account.settle(this.#connections, snapshots);
     const memory = judgeMemory(this.#samples);
     if (memory.judged && !memory.flat) this.#violations.push(`memory is not flat: ${JSON.stringify(memory)}`);
     const dropped: Record<string, number> = {};
-    for (const snapshot of snapshots.values())
+    for (const snapshot of snapshots)
       for (const [reason, count] of Object.entries(snapshot.dropped.byReason))
         dropped[reason] = (dropped[reason] ?? 0) + count;
     const { forMs, seed, clients, workers, spool } = this.#options;
@@ -299,21 +287,6 @@ class Soak {
       residentMib: this.#samples.map(({ bytes }) => Math.round(bytes / mib)),
       violations: [...this.#violations, ...settled.violations],
     };
-  }
-
-  async #read(topic: string, onBatch: (batch: IncomingBatch) => void): Promise<void> {
-    const client = connectKafka({ brokers: [this.#kafka.bootstrap], clientId: 'soak' });
-    try {
-      const admin = await client.admin();
-      const ends = (await admin.offsets(topic)).filter(({ low, high }) => low < high);
-      await client.readRange(
-        topic,
-        ends.map(({ partition, low, high }) => ({ partition, from: low, to: high })),
-        onBatch,
-      );
-    } finally {
-      await client.close();
-    }
   }
 }
 

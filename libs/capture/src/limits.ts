@@ -15,6 +15,8 @@ export interface CaptureLimits {
   readonly partBytes: number;
   /** A transaction that goes on longer publishes what it has, in parts. */
   readonly partAgeUs: number;
+  /** After a gap a client that sends without waiting for answers is followed again from its first pause of this length. */
+  readonly resyncPauseUs: number;
   /** What one session may hold unpublished; beyond it the transaction is given up (gap memoryLimit). */
   readonly sessionBufferBytes: number;
   /** Larger frames pass in pieces, without being collected. */
@@ -34,6 +36,7 @@ export const defaultCaptureLimits: CaptureLimits = {
   answerCapBytes: 64 * 1024,
   partBytes: 512 * 1024,
   partAgeUs: 1_000_000,
+  resyncPauseUs: 50_000,
   sessionBufferBytes: 4 * 1024 * 1024,
   maxFrameBytes: 64 * 1024,
   maxObservations: 2048,

@@ -287,6 +287,8 @@ test('a request nobody answers cannot grow beyond the session buffer: the transa
     ['F', query('SELECT 1')],
     ...Array.from({ length: 12 }, (): Step => ['F', ...pile]),
     ['B', ready('I')],
+    // It pipelines: only a pause says that nothing is under way.
+    ['tick', 60_000],
     ['F', query('SELECT 2')],
     ['B', tag('SELECT 1'), ready('I')],
   ];

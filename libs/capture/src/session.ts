@@ -124,7 +124,7 @@ class Session implements SessionCapture {
   clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
     try {
       if (this.#phase === 'lost') {
-        if (!this.#lost.quiet.client(buffer, start, end)) {
+        if (!this.#lost.quiet.client(buffer, start, end, monoUs, this.#pauseUs())) {
           this.#lost.unseen(end - start);
           return;
         }
@@ -138,7 +138,7 @@ class Session implements SessionCapture {
 
   serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
     if (this.#phase === 'lost') {
-      this.#lost.quiet.server(buffer, start, end);
+      this.#lost.quiet.server(buffer, start, end, monoUs);
       this.#lost.unseen(end - start);
       return;
     }
@@ -149,7 +149,7 @@ class Session implements SessionCapture {
       this.#broke(error, end - start, monoUs);
     }
     // The chunk in which the place was lost may already hold the quiet point.
-    if (this.#lostPlace()) this.#lost.quiet.server(buffer, start, end);
+    if (this.#lostPlace()) this.#lost.quiet.server(buffer, start, end, monoUs);
   }
 
   missed(
@@ -406,6 +406,11 @@ class Session implements SessionCapture {
   /** Bytes of earlier chunks that are in no record yet, whether a transaction is open or not. */
   #givenUpBytes(): number {
     return this.#client.pendingBytes + this.#server.pendingBytes + (this.#conversation?.trafficBytes ?? 0);
+  }
+
+  /** A client that sends without waiting is idle only when it says nothing for a while. */
+  #pauseUs(): number {
+    return this.#conversation?.pipelines === true ? this.#limits.resyncPauseUs : 0;
   }
 
   #found(monoUs: number): void {

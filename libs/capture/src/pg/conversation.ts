@@ -19,7 +19,8 @@ import { type Tag, TagCache } from './command-tag.ts';
 import { FrameHead } from './frame-head.ts';
 import { OpenExchange, type Status } from './open-exchange.ts';
 import { StatementTable } from './prepared.ts';
-import { hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
+import { Probation } from './probation.ts';
+import { endsExchange, hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
 import { RequestIntake, type SendTime } from './request-intake.ts';
 import { SessionState } from './session-state.ts';
 import { SettingsTracker } from './settings.ts';
@@ -48,6 +49,9 @@ export class Conversation {
   exchanges = 0;
   /** The server said ReadyForQuery once. */
   #ready = false;
+  /** The client was seen sending a request while another was unanswered. */
+  pipelines = false;
+  readonly #probation = new Probation();
   #status: Status = 'I';
   #fatal = false;
   /** Replies seen, asynchronous messages left out. */
@@ -217,8 +221,9 @@ export class Conversation {
     this.transaction.end(unanswered ? TransactionOutcome.UNKNOWN : ended);
   }
 
-  /** Forgets everything that is not published: capture lost its place. */
+  /** Forgets everything that is not published: capture lost its place. Soon after it found it: then it was not the place. */
   abandon(): void {
+    if (this.#probation.isOn) this.pipelines = true;
     this.intake.clear();
     this.#recorder.clear();
     this.#matcher.reset();
@@ -236,12 +241,16 @@ export class Conversation {
   found(): void {
     this.#state.gap();
     this.#statements.gap();
+    this.#probation.begin();
     this.ready();
   }
 
   #sent(type: number): void {
     if (!isKnownType('frontend', type)) this.#unknownMessage();
-    if (this.#ready && !this.transaction.open && hasReply(type)) this.#openTransaction();
+    if (!hasReply(type)) return;
+    const { frames } = this.intake;
+    if (frames.count > 1 && endsExchange(frames.at(frames.count - 2).type)) this.pipelines = true;
+    if (this.#ready && !this.transaction.open) this.#openTransaction();
   }
 
   /**
@@ -329,8 +338,7 @@ export class Conversation {
         this.#use.closed(matched);
         return true;
       case Reply.statementDone:
-        this.#statementDone(type, buffer, start, end, atUs);
-        return true;
+        return this.#statementDone(type, buffer, start, end, atUs);
       case Reply.failed:
         this.#failed(sqlState(buffer, start, end), severityOf(buffer, start, end), atUs);
         return true;
@@ -343,23 +351,26 @@ export class Conversation {
     }
   }
 
-  #statementDone(type: number, buffer: Uint8Array, start: number, end: number, atUs: number): void {
+  #statementDone(type: number, buffer: Uint8Array, start: number, end: number, atUs: number): boolean {
     const recorder = this.#recorder;
     switch (type) {
       case B.CommandComplete: {
         const tag: Tag = tags.read(buffer, start, end);
-        this.#use.completed(tag.kind, this.#matcher.matched as ClientFrame, this.#matcher.copiedIn);
+        const matched = this.#matcher.matched as ClientFrame;
+        if (this.#probation.isOn && !this.#probation.accepts(tag.text, this.#use.textOf(matched))) return false;
+        this.#use.completed(tag.kind, matched, this.#matcher.copiedIn);
         recorder.observe(StatementEnd.COMPLETE, tag.text, '', '', atUs);
-        return;
+        return true;
       }
       case B.EmptyQueryResponse:
         recorder.observe(StatementEnd.EMPTY, '', '', '', atUs);
-        return;
+        return true;
       case B.PortalSuspended:
         recorder.observe(StatementEnd.SUSPENDED, '', '', '', atUs);
-        return;
+        return true;
       default:
         recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
+        return true;
     }
   }
 

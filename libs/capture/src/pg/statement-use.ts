@@ -135,6 +135,12 @@ export class StatementUse {
     for (let i = from; i < to; i++) this.failed(this.#intake.frames.at(i));
   }
 
+  /** Text of the statement that this reply completes. */
+  textOf(frame: ClientFrame): string | null {
+    this.#began(frame);
+    return this.#text();
+  }
+
   completed(kind: TagKind, frame: ClientFrame, copiedIn: boolean): void {
     this.#began(frame);
     const statement = this.#statement;

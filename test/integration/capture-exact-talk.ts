@@ -228,7 +228,8 @@ const copyIn = fc
   .record({ extended: fc.boolean(), end: fc.constantFrom('done', 'fail', 'bad'), rows: fc.integer({ min: 0, max: 3 }) })
   .map(({ extended, end, rows }): Step => {
     const begin = extended
-      ? [parse('', 'COPY public.t FROM STDIN'), bind(), execute(), flush]
+      ? // A name of its own: bound again by another step, it would swallow what follows.
+        [close('S', 'copied'), parse('copied', 'COPY public.t FROM STDIN'), bind('copied'), execute(), flush]
       : [query('COPY public.t FROM STDIN')];
     const body = [
       ...Array.from({ length: rows }, (_, i) => data(`${i}\n`)),

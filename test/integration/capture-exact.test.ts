@@ -14,7 +14,6 @@ import {
   decodeEnvelopeBatch,
   type Envelope,
   standsAlone,
-  TransactionOutcome,
 } from '@mirrorstream/envelope';
 import type { PostgresServer } from '@mirrorstream/local';
 import { B, F, HEADER_BYTES, sqlState, uint16At } from '@mirrorstream/pg-wire';
@@ -75,6 +74,9 @@ async function record(steps: readonly Step[]): Promise<WireEvent[]> {
     for (const step of steps) await step.run(client);
     await client.query('ROLLBACK');
     await client.terminate();
+  } catch (error) {
+    // A server that gives up (SAVEPOINT in a pipeline can do that to PostgreSQL 17) ends the conversation, and it is checked so far.
+    if (!client.ended) throw error;
   } finally {
     client.destroy();
   }
@@ -166,6 +168,7 @@ const counts = { compared: 0, outOfStep: 0, excluded: new Map<string, number>() 
 async function replaysAlone(envelopes: readonly Envelope[]): Promise<void> {
   let inStep = true;
   for (const envelope of envelopes) {
+    if (envelope.exchanges.some(({ answer }) => (answer?.status ?? '') === '')) return;
     const { standsAlone: alone, reasons } = standsAlone(envelope);
     const captured = envelope.exchanges.map(({ answer }) => shapeOf(Buffer.from(answer?.raw ?? [])));
     const replayed = await replayAlone(envelope);
@@ -181,15 +184,19 @@ async function replaysAlone(envelopes: readonly Envelope[]): Promise<void> {
   }
 }
 
-/** The server's own states cut into transactions: each up to an idle one. */
-const transactionsIn = (states: string): string[] => states.match(/[TE]*I/g) ?? [];
-
 function isExact(events: readonly WireEvent[], chunkSeed: number): readonly CaptureRecordDraft[] {
   const records = assemble(events);
   assert.ok(requestBytes(records).equals(capturedBytes(events)), 'the requests are what the client sent');
-  const states = envelopesIn(records).map((it) => it.exchanges.map(({ answer }) => answer?.status ?? '?').join(''));
-  assert.deepEqual(states, transactionsIn(readyStates(events)), 'transactions end where the server says idle');
-  for (const { outcome } of envelopesIn(records)) assert.notEqual(outcome, TransactionOutcome.UNKNOWN);
+  const states = envelopesIn(records).map((it) => it.exchanges.map(({ answer }) => answer?.status ?? '').join(''));
+  assert.equal(states.join(''), readyStates(events), 'every ReadyForQuery ends one exchange');
+  states.forEach((state, i) => {
+    const isLast = i === states.length - 1;
+    assert.match(
+      state,
+      isLast ? /^[TE]*I?$/ : /^[TE]*I$/,
+      'a transaction ends where the server says idle, and nowhere else',
+    );
+  });
   assert.deepEqual(assemble(events, { chunks: randomChunks(chunkSeed) }), records, 'in other chunks it is the same');
   return records;
 }

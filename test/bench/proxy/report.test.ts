@@ -90,7 +90,7 @@ test('a proxy that is a little worse than asked for misses every target', () => 
 
 test('what nobody measured is neither met nor missed', () => {
   const verdicts = judge([cellOf(steady('mirrorstream', { perSecond: 9_000 }))]);
-  assert.ok(verdicts.every(({ met, measured }) => met === null && measured === 'not measured'));
+  assert.ok(verdicts.every(({ met, measured }) => met === null && measured === 'nothing, or only noise'));
   assert.equal(judge([]).length, verdicts.length);
 });
 
@@ -99,6 +99,17 @@ test('a target that some rounds meet and others miss is said to be so', () => {
   const verdict = verdictOn('throughput ≥ 0.9', judge([cellOf([...pgbouncer, ...rounds])]));
   assert.equal(verdict.met, true);
   assert.equal(verdict.isWithinNoise, true);
+});
+
+test('a latency that is below that of the direct connection is noise, and meets no target', () => {
+  const verdicts = judge([cellOf([...direct, ...pgbouncer, ...steady('mirrorstream', { perSecond: 1, p99Us: 900 })])]);
+  assert.equal(verdictOn('added p99', verdicts).met, null);
+});
+
+test('a latency that only some rounds show is said to be so', () => {
+  const own = [210, 220, 260].map((p50Us, index) => sample('mirrorstream', index + 1, { perSecond: 1, p50Us }));
+  const verdict = verdictOn('added p50', judge([cellOf([...direct, ...pgbouncer, ...own])]));
+  assert.deepEqual([verdict.met, verdict.isWithinNoise], [true, true]);
 });
 
 test('one transaction that is missing, or dropped, misses the target of capture, at any load', () => {

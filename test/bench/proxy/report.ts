@@ -20,15 +20,18 @@ ${cells.join('\n\n')}
 
 ## How to read this
 
-Medians of the rounds. The order of the contenders is rotated from round to round, so that all meet the same weather; ratios are taken
-round by round, and the range behind one is that over the rounds. Spread: largest minus smallest round, as a share of the median.
-"Added" is over the direct connection's. CPU time is that of the contender's processes alone: "forwarding" is the thread each began
-with (the capture proxy's forwarding thread), "worker" the capture proxy's worker thread (Kafka client included), "rest" all other
-threads. The load, PostgreSQL and the Kafka broker share the cores with the contender: the broker's CPU is in a column of its own, and
-is what a Kafka elsewhere would give back; what arrives on PgDog's mirror is counted there (a COPY that arrives in part, as that
-part); PgDog's mirroring pays for the second PostgreSQL server likewise, which no column shows.
-A turn during which others took more than 8 % of the machine's CPU is taken again, twice at most, and the quietest counts.
-"Kafka away": nobody answers at the brokers' address. Pools are in session mode. Memory is resident, before the first turn and at most.
+- Figures are medians of the rounds. The order of the contenders is rotated from round to round, so that all meet the same weather;
+  ratios are taken round by round, and the range behind one is that over the rounds. Spread: largest minus smallest round, as a share
+  of the median. "Added" is over the direct connection's latency.
+- A turn during which others took more than 8 % of the machine's CPU is taken again, twice at most, and the quietest counts.
+- CPU time is that of the contender's processes alone. "forwarding": the thread each began with, which is the capture proxy's forwarding
+  thread; "worker": the capture proxy's worker thread, Kafka client included; "rest": all other threads.
+- The load, PostgreSQL and the Kafka broker share the cores with the contender. The broker's CPU has a column of its own: a Kafka
+  elsewhere would give it back. The second PostgreSQL server, which PgDog mirrors to, has none.
+- What PgDog mirrors is counted on that server, by the traces the statements leave there; of a COPY that arrives in part, that part.
+- pgbench asks some questions of its own before it starts (and prepares its statements), which are captured as well: that many more than
+  were sent. "Dropped" is the capture proxy's own count, and would show a loss that those hide.
+- Pools are in session mode. "Kafka away": nobody answers at the brokers' address. Memory is resident, before the first turn and at most.
 
 ## On what
 

@@ -18,6 +18,8 @@ export interface Stage {
   readonly brokerPid: number;
   readonly directory: string;
   readonly copyFile: string;
+  /** Somebody wants the benchmark to end: no further turn begins. */
+  readonly stopRequested: AbortSignal;
   stop(): Promise<void>;
 }
 
@@ -34,15 +36,25 @@ export async function startStage(settings: Settings, directory: string, root: st
   if (wanted.length === 0)
     throw new Error(`--only matches nobody; there are: ${entries.map((one) => one.name).join(', ')}`);
   const opened: (() => Promise<unknown>)[] = [];
+  const stopRequested = untilSignalled();
   const stop = async (): Promise<void> => {
     for (const close of opened.splice(0).reverse()) await close();
   };
   try {
-    return await setUp(settings, { directory, root, wanted, opened, stop, say });
+    return await setUp(settings, { directory, root, wanted, opened, stop, stopRequested, say });
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The servers are stopped in order and nothing is left behind; a second signal ends it at once. */
+function untilSignalled(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => controller.abort(new Error(`ended by ${signal}`)));
+  }
+  return controller.signal;
 }
 
 interface SetUp {
@@ -52,10 +64,12 @@ interface SetUp {
   /** What is to be closed, in the order in which it was opened. */
   readonly opened: (() => Promise<unknown>)[];
   readonly stop: () => Promise<void>;
+  readonly stopRequested: AbortSignal;
   readonly say: Say;
 }
 
-async function setUp(settings: Settings, { directory, root, wanted, opened, stop, say }: SetUp): Promise<Stage> {
+async function setUp(settings: Settings, setting: SetUp): Promise<Stage> {
+  const { directory, root, wanted, opened, say } = setting;
   const mirrors = wanted.some(({ needsMirror }) => needsMirror === true) && Boolean(process.env['PGDOG_BIN']);
   say(`starting PostgreSQL 17${mirrors ? ' twice' : ''} and Kafka`);
   const broker: KafkaBroker = await startKafkaBroker({ dataDir: join(directory, 'kafka') });
@@ -89,7 +103,11 @@ async function setUp(settings: Settings, { directory, root, wanted, opened, stop
     arrivals.set(contender.name, counter);
   }
   const { port: sourcePort } = source;
-  return { contenders, arrivals, missing, sourcePort, brokerPid: broker.pid, directory, copyFile, stop };
+  const { stop, stopRequested } = setting;
+  return {
+    ...{ contenders, arrivals, missing, sourcePort, brokerPid: broker.pid, directory, copyFile },
+    ...{ stop, stopRequested },
+  };
 }
 
 async function fill(port: number, settings: Settings): Promise<void> {

@@ -2,7 +2,7 @@
 import { type Load, titleOf } from './plan.ts';
 import type { Arrival, Cell, Sample } from './result.ts';
 import { ratioByRound } from './statistics.ts';
-import { type CellSummary, perRound, summariseCell } from './summary.ts';
+import { perRound, summariseCell } from './summary.ts';
 
 export interface Verdict {
   readonly target: string;
@@ -36,11 +36,10 @@ const nothingMeasured: Cell = {
 
 function judgeSelect(cell: Cell): Verdict[] {
   const load = titleOf(cell.load);
-  const summary = summariseCell(cell);
   const verdict = (target: string, figure: Figure | null, holds: (value: number) => boolean): Verdict => ({
     target,
     load,
-    measured: figure === null ? 'not measured' : figure.text,
+    measured: figure === null ? 'nothing, or only noise' : figure.text,
     met: figure === null ? null : holds(figure.value),
     isWithinNoise: figure !== null && holds(figure.min) !== holds(figure.max),
   });
@@ -55,8 +54,8 @@ function judgeSelect(cell: Cell): Verdict[] {
   return [
     verdict('throughput ≥ 0.9 × pgbouncer', against('pgbouncer', rate), atLeast(0.9)),
     verdict('throughput ≥ 1.6 × PgDog mirroring', against('pgdog mirroring', rate), atLeast(1.6)),
-    verdict('added p50 ≤ 1.3 × pgbouncer', added(summary, 'p50Us'), atMost(1.3)),
-    verdict('added p99 ≤ 1.5 × pgbouncer', added(summary, 'p99Us'), atMost(1.5)),
+    verdict('added p50 ≤ 1.3 × pgbouncer', added(cell, 'p50Us'), atMost(1.3)),
+    verdict('added p99 ≤ 1.5 × pgbouncer', added(cell, 'p99Us'), atMost(1.5)),
     verdict('CPU of the forwarding thread ≤ 1.3 × pgbouncer', against('pgbouncer', forwarding, process), atMost(1.3)),
     verdict('CPU of the whole process ≤ 2.2 × pgbouncer', against('pgbouncer', process), atMost(2.2)),
     verdict(
@@ -83,20 +82,32 @@ function byRound(cell: Cell, [contender, pick]: Picked, [base, pickBase]: Picked
   return { value: ratio.median, min: ratio.min, max: ratio.max, text: `${ratio.median.toFixed(2)} (rounds: ${range})` };
 }
 
-/** A ratio of two differences is too noisy round by round: that of the medians. */
-function added({ rows }: CellSummary, which: 'p50Us' | 'p99Us'): Figure | null {
+/**
+ * A ratio of two differences is too noisy round by round to take its median: it is that of the medians. Where one of them is not
+ * above nothing, noise was larger than what is asked for, and there is no figure.
+ */
+function added(cell: Cell, which: 'p50Us' | 'p99Us'): Figure | null {
+  const { rows } = summariseCell(cell);
   const of = (name: string): number | null =>
     rows.find(({ contender }) => contender === name)?.addedLatency?.[which] ?? null;
   const own = of(subject);
   const base = of('pgbouncer');
-  if (own === null || base === null || base <= 0) return null;
+  if (own === null || base === null || own <= 0 || base <= 0) return null;
   const value = own / base;
-  return {
-    value,
-    min: value,
-    max: value,
-    text: `${value.toFixed(2)} (${Math.round(own)} µs against ${Math.round(base)} µs)`,
-  };
+  const rounds = addedByRound(cell, which);
+  const text = `${value.toFixed(2)} (${Math.round(own)} µs against ${Math.round(base)} µs)`;
+  return { value, min: Math.min(value, ...rounds), max: Math.max(value, ...rounds), text };
+}
+
+/** Ratios of the rounds in which both added something. */
+function addedByRound(cell: Cell, which: 'p50Us' | 'p99Us'): number[] {
+  const latency = ({ latency }: Sample): number => latency?.[which] ?? Number.NaN;
+  const [direct, own, base] = ['direct', subject, 'pgbouncer'].map((name) => perRound(cell, name, latency));
+  return [...(direct ?? [])].flatMap(([round, us]) => {
+    const ownUs = (own?.get(round) ?? Number.NaN) - us;
+    const baseUs = (base?.get(round) ?? Number.NaN) - us;
+    return ownUs > 0 && baseUs > 0 ? [ownUs / baseUs] : [];
+  });
 }
 
 /** Everybody of us who publishes is held to it. */

@@ -25,6 +25,7 @@ type Turn = Omit<Sample, 'contender' | 'round' | 'rssBeforeMb'>;
 export async function measureCell(stage: Stage, load: Load, settings: Settings, say: Say): Promise<Cell> {
   const sent = new Map<string, number>();
   const play = async (contender: Contender, seconds: number): Promise<LoadResult> => {
+    stage.stopRequested.throwIfAborted();
     const result = await playOnce(stage, load, contender, { ...settings, seconds });
     const transactions = unitOf(load) === 'MB' ? 1 : result.units;
     sent.set(contender.name, (sent.get(contender.name) ?? 0) + transactions);

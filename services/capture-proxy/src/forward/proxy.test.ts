@@ -208,6 +208,16 @@ for (const forwarding of ['handles', 'streams'] as const) {
       assert.equal(String(await takeAll(client)), 'answer');
     });
 
+    it('passes a half-close that comes with the start-up packet, while the source is being connected to', async (t) => {
+      const at = await fixture(t, forwarding);
+      const client = await at.client();
+      client.end(startupMessage());
+      const source = await at.sourceLeg();
+      assert.deepEqual(await takeAll(source), startupMessage());
+      source.end('answer');
+      assert.equal(String(await takeAll(client)), 'answer');
+    });
+
     it('passes a reset of the source on to the client', async (t) => {
       const at = await fixture(t, forwarding);
       const { client, source } = await session(at);

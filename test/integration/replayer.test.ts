@@ -148,7 +148,13 @@ describe('the replayer', { timeout: 240_000 }, () => {
     await scene.startReplayer(mirror);
     const load = runTpcb({ url: scene.proxyUrl, protocol: 'extended', clients: 6, transactions: 200, seed: 5 });
     await waitFor(async () => (await scene.outcomes(mirror)).size > 100, { what: 'replay in mid-run', everyMs: 50 });
-    await server.kill9();
+    await withClient(mirror.url, async (holder) => {
+      holder.on('error', () => undefined); // the crash ends it, too
+      await holder.query('BEGIN; LOCK TABLE pgbench_branches IN EXCLUSIVE MODE');
+      const stuck = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+      await waitFor(async () => ((await holder.query(stuck)).rowCount ?? 0) > 0, { what: 'a transaction under way' });
+      await server.kill9();
+    });
     const again = await startPostgres({ name: 'crash', dataDir: server.dataDir, port: server.port });
     t.after(() => again.stop());
     await load;

@@ -126,8 +126,13 @@ export class CaptureWorker {
     this.#outbox.useSpool(spool);
   }
 
-  /** In force on the forwarding thread already. */
+  /** In force on the forwarding thread already: what it forwarded before that still waits in the ring, and is taken as it was meant. */
   use(settings: SettingsInForce): void {
+    for (let left = this.#ring.backlogBytes(); left > 0; ) {
+      const taken = this.#ring.drain(this.#sessions);
+      if (taken === 0) break;
+      left -= taken;
+    }
     this.#inForce = settings;
     this.#sessions.keepAnswers(answersOf(settings));
   }

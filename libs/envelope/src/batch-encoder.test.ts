@@ -66,3 +66,25 @@ test('a context encoded once is written again from what was kept, unchanged', ()
   for (let i = 0; i < 5; i++) encoder.add(draft);
   assert.ok(Buffer.from(encoder.take()).equals(generatedBatch(origin, [draft, draft, draft, draft, draft])));
 });
+
+test('a draft that throws while it is read leaves nothing of itself in the batch', () => {
+  const encoder = new BatchEncoder(origin);
+  const drafts = Array.from({ length: 40 }, (_, i) => sampleRecord(seededRandom(i)));
+  const good = drafts.slice(0, 2);
+  for (const draft of good) encoder.add(draft);
+  let broken = 0;
+  for (const draft of drafts) {
+    if (draft.kind !== 'envelope' || draft.exchanges.length === 0) continue;
+    const poisoned = [...draft.exchanges];
+    Object.defineProperty(poisoned, poisoned.length - 1, {
+      get: () => {
+        throw new Error('poisoned');
+      },
+    });
+    assert.throws(() => encoder.add({ ...draft, exchanges: poisoned }), /poisoned/);
+    broken += 1;
+  }
+  assert.ok(broken > 5);
+  assert.equal(encoder.records, 2);
+  assert.ok(Buffer.from(encoder.take()).equals(generatedBatch(origin, good)));
+});

@@ -33,8 +33,15 @@ export class BatchEncoder {
 
   readonly #header: Uint8Array;
 
+  /** Throws for a draft that cannot be read; the batch is then as it was before. */
   add(draft: CaptureRecordDraft): void {
-    encodeRecord(this.#writer, draft);
+    const before = this.#writer.sizeBytes;
+    try {
+      encodeRecord(this.#writer, draft);
+    } catch (error) {
+      this.#writer.truncate(before);
+      throw error;
+    }
     this.#records += 1;
     if (draft.kind === 'envelope' && draft.lastPart) this.#transactions += 1;
   }

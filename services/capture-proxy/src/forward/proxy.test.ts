@@ -259,20 +259,25 @@ for (const forwarding of ['handles', 'streams'] as const) {
     it('passes a CancelRequest and keeps it alive until the server closes, even when its client is gone', async (t) => {
       const at = await fixture(t, forwarding);
       const cancel = request(80_877_102, 4711, 123_456_789);
-      const client = await at.client();
-      client.write(cancel);
-      const source = await at.sourceLeg();
-      assert.deepEqual(await take(source, cancel.length), cancel);
-      client.resetAndDestroy();
-      const other = await session(at);
-      other.client.write('still served');
-      assert.equal(String(await take(other.source, 12)), 'still served');
-      assert.equal([...at.proxy.sessions()].length, 2);
-      assert.equal(source.readableEnded, false);
-      const ended = once(source, 'close');
-      source.end();
-      source.resume();
-      await ended;
+      for (const leave of [(client: Socket) => client.resetAndDestroy(), (client: Socket) => client.end()]) {
+        const client = await at.client();
+        client.write(cancel);
+        const source = await at.sourceLeg();
+        assert.deepEqual(await take(source, cancel.length), cancel);
+        leave(client);
+        const other = await session(at);
+        other.client.write('still served');
+        assert.equal(String(await take(other.source, 12)), 'still served');
+        other.client.end();
+        await takeAll(other.source);
+        assert.equal([...at.proxy.sessions()].length, 2);
+        assert.equal(source.readableEnded, false);
+        other.source.end();
+        const ended = once(source, 'close');
+        source.end();
+        source.resume();
+        await ended;
+      }
     });
 
     it('passes what is not protocol 3 in plain text to the server unread', async (t) => {

@@ -6,7 +6,8 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Segment } from './segment.ts';
-import { encodeFrame, frameBytes, type SpoolRecord } from './segment-format.ts';
+import { encodeFrame, type SpoolRecord } from './segment-format.ts';
+import { SpoolTail, type TailEntry } from './spool-tail.ts';
 
 export const snapshotFile = 'snapshot.json';
 
@@ -28,15 +29,6 @@ export interface SpoolEvents {
   readonly onUnreadable: (lost: Segment['unread']) => void;
 }
 
-interface Entry {
-  readonly record: SpoolRecord;
-  /** Also in the hands of whoever sends it: written, but not read back. */
-  readonly copy: boolean;
-  readonly sizeBytes: number;
-  segment: Segment | null;
-  settled: boolean;
-}
-
 const syncEveryMs = 200;
 const snapshotEveryMs = 1_000;
 const retryMs = 1_000;
@@ -52,13 +44,9 @@ export class Spool {
   #segments: Segment[] = [];
   #active: Segment | null = null;
   #nextIndex = 1;
-  #tail: Entry[] = [];
-  #writing: Entry[] = [];
+  readonly #tail = new SpoolTail();
   #diskBytes = 0;
-  #tailBytes = 0;
-  /** Of the tail, without copies: what is in memory because of the spool. */
-  #memoryBytes = 0;
-  readonly #copies = new Map<SpoolRecord, Entry>();
+  readonly #copies = new Map<SpoolRecord, TailEntry>();
   readonly #readBack = new Map<SpoolRecord, Segment>();
   #busy = false;
   #sealWanted = false;
@@ -75,11 +63,11 @@ export class Spool {
 
   /** On disk, and on the way there. */
   get sizeBytes(): number {
-    return this.#diskBytes + this.#tailBytes;
+    return this.#diskBytes + this.#tail.sizeBytes;
   }
 
   get memoryBytes(): number {
-    return this.#memoryBytes;
+    return this.#tail.memoryBytes;
   }
 
   get failing(): boolean {
@@ -88,7 +76,7 @@ export class Spool {
 
   /** Everything appended has been read. What was read may not be settled yet. */
   get isEmpty(): boolean {
-    return this.#tail.length === 0 && this.#writing.length === 0 && !this.hasUnread;
+    return this.#tail.isEmpty && !this.hasUnread;
   }
 
   /** Some of it lies on the disk and has not been read. */
@@ -97,32 +85,27 @@ export class Spool {
   }
 
   append(record: SpoolRecord): void {
-    this.#push(record, false);
+    this.#tail.push(record, false);
+    void this.#write();
   }
 
   /** Records from `read` that nobody could take: they are the next to be read. Those that lie on the disk stay there. */
   putBack(records: readonly SpoolRecord[]): void {
-    const entries = records
-      .filter((record) => !this.#readBack.has(record))
-      .map((record): Entry => ({ record, copy: false, sizeBytes: frameBytes(record), segment: null, settled: false }));
-    for (const { sizeBytes } of entries) {
-      this.#tailBytes += sizeBytes;
-      this.#memoryBytes += sizeBytes;
-    }
-    this.#tail = [...entries, ...this.#tail];
+    this.#tail.putFront(records.filter((record) => !this.#readBack.has(record)));
   }
 
   /** Of a record that goes on being sent from memory; call these before anything is appended. */
   appendCopy(record: SpoolRecord): void {
     if (this.#copies.has(record) || this.#readBack.has(record)) return;
-    this.#push(record, true);
+    this.#copies.set(record, this.#tail.push(record, true));
+    void this.#write();
   }
 
   /** The next records, about `chunkBytes` of them; none: nothing to read now. One call at a time. */
   async read(chunkBytes: number): Promise<readonly SpoolRecord[]> {
     const segment = this.#segments.find(({ hasUnread }) => hasUnread);
     if (segment !== undefined) return await this.#readSegment(segment, chunkBytes);
-    return this.#writing.length > 0 ? [] : this.#takeFromTail(chunkBytes);
+    return this.#tail.isWriting ? [] : this.#takeFromTail(chunkBytes);
   }
 
   /** A record from `read`, or one that was copied, is acknowledged or lost. */
@@ -158,7 +141,7 @@ export class Spool {
 
   /** Looks after what has waited; call it now and then. */
   tick(nowMs: number): void {
-    if (this.#tail.length > 0) void this.#write();
+    if (this.#tail.waits) void this.#write();
     const due = nowMs - this.#snapshotKeptMs >= snapshotEveryMs;
     if (!due || this.#segments.length === 0 || this.#closed) return;
     this.#snapshotKeptMs = nowMs;
@@ -169,7 +152,7 @@ export class Spool {
   async close(deadlineMs: number): Promise<readonly SpoolRecord[]> {
     const untilMs = performance.now() + deadlineMs;
     this.flowing = false;
-    while ((this.#tail.length > 0 || this.#busy) && !this.#failing && performance.now() < untilMs) {
+    while ((this.#tail.waits || this.#busy) && !this.#failing && performance.now() < untilMs) {
       void this.#write();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -177,7 +160,7 @@ export class Spool {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#syncTimer);
     await this.#active?.sync().catch(() => undefined);
-    return [...this.#writing, ...this.#tail].filter(({ copy }) => !copy).map(({ record }) => record);
+    return this.#tail.unwritten();
   }
 
   /** After `close`: the last state of the books, and no open files. Without anything left, the folder goes. */
@@ -188,23 +171,14 @@ export class Spool {
     if (!unsettled && this.#nextIndex > 1) await rm(this.#options.folder, { recursive: true, force: true });
   }
 
-  #push(record: SpoolRecord, copy: boolean): void {
-    const entry: Entry = { record, copy, sizeBytes: frameBytes(record), segment: null, settled: false };
-    this.#tail.push(entry);
-    this.#tailBytes += entry.sizeBytes;
-    if (copy) this.#copies.set(record, entry);
-    else this.#memoryBytes += entry.sizeBytes;
-    void this.#write();
-  }
-
   // Writing: one at a time
 
   async #write(): Promise<void> {
     if (this.#busy || this.#closed || this.#retryTimer !== undefined) return;
     this.#busy = true;
     try {
-      while (this.#tail.length > 0 && !this.#holds()) await this.#writeNext();
-      if (this.#sealWanted && this.#tail.length === 0) await this.#seal();
+      while (this.#tail.waits && !this.#holds()) await this.#writeNext();
+      if (this.#sealWanted && !this.#tail.waits) await this.#seal();
     } catch (error) {
       await this.#refused(error as Error);
     } finally {
@@ -213,20 +187,19 @@ export class Spool {
   }
 
   #holds(): boolean {
-    if (!this.flowing || this.#tailBytes > this.#options.holdBytes) return false;
+    if (!this.flowing || this.#tail.sizeBytes > this.#options.holdBytes) return false;
     return !this.hasUnread;
   }
 
   async #writeNext(): Promise<void> {
-    const { entries, sizeBytes } = this.#takeForWriting();
+    const { entries, sizeBytes } = this.#tail.beginWriting(Math.min(writeBytes, this.#options.segmentBytes));
     if (entries.length === 0) return;
-    this.#writing = entries;
     const segment = await this.#segmentFor(sizeBytes);
     await segment.append(
       entries.flatMap(({ record }) => encodeFrame(record)),
       sizeBytes,
     );
-    this.#writing = [];
+    this.#tail.written();
     segment.validBytes += sizeBytes;
     for (const entry of entries) this.#written(entry, segment);
     this.#syncTimer ??= setTimeout(() => void this.#sync(), syncEveryMs);
@@ -235,31 +208,7 @@ export class Spool {
     this.#events.onMended();
   }
 
-  #takeForWriting(): { entries: Entry[]; sizeBytes: number } {
-    const entries: Entry[] = [];
-    const limitBytes = Math.min(writeBytes, this.#options.segmentBytes);
-    let sizeBytes = 0;
-    let taken = 0;
-    for (const entry of this.#tail) {
-      if (sizeBytes > 0 && sizeBytes + entry.sizeBytes > limitBytes) break;
-      taken += 1;
-      if (entry.settled) this.#leaveTail(entry);
-      else {
-        entries.push(entry);
-        sizeBytes += entry.sizeBytes;
-      }
-    }
-    this.#tail.splice(0, taken);
-    return { entries, sizeBytes };
-  }
-
-  #leaveTail(entry: Entry): void {
-    this.#tailBytes -= entry.sizeBytes;
-    if (!entry.copy) this.#memoryBytes -= entry.sizeBytes;
-  }
-
-  #written(entry: Entry, segment: Segment): void {
-    this.#leaveTail(entry);
+  #written(entry: TailEntry, segment: Segment): void {
     this.#diskBytes += entry.sizeBytes;
     if (entry.copy) {
       // Copies come first: all before them is read.
@@ -300,8 +249,7 @@ export class Spool {
 
   /** What could not be written stays at the front of the tail. */
   async #refused(error: Error): Promise<void> {
-    this.#tail = [...this.#writing, ...this.#tail];
-    this.#writing = [];
+    this.#tail.refused();
     this.failures += 1;
     await this.#seal().catch(() => undefined);
     this.#retryTimer = setTimeout(() => {
@@ -364,21 +312,9 @@ export class Spool {
   }
 
   #takeFromTail(chunkBytes: number): readonly SpoolRecord[] {
-    const records: SpoolRecord[] = [];
-    let sizeBytes = 0;
-    let taken = 0;
-    for (const entry of this.#tail) {
-      if (sizeBytes >= chunkBytes) break;
-      taken += 1;
-      this.#leaveTail(entry);
-      if (entry.copy) this.#copies.delete(entry.record);
-      else {
-        records.push(entry.record);
-        sizeBytes += entry.sizeBytes;
-      }
-    }
-    this.#tail.splice(0, taken);
-    return records;
+    const entries = this.#tail.take(chunkBytes);
+    for (const { record, copy } of entries) if (copy) this.#copies.delete(record);
+    return entries.filter(({ copy }) => !copy).map(({ record }) => record);
   }
 
   #release(segment: Segment): void {

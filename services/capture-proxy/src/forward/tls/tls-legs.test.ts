@@ -232,6 +232,26 @@ describe('a client that goes away while the source is being reached', { timeout:
   }
 });
 
+describe('a client that goes away in the middle of the handshake', { timeout: deadlineMs }, () => {
+  it('leaves nothing behind, however it goes and wherever it was', async (t) => {
+    const at = await scene(t, { client: false, source: false });
+    const leave: ((socket: Socket) => void)[] = [
+      (socket) => socket.resetAndDestroy(),
+      (socket) => socket.end(),
+      (socket) => socket.end('GET / HTTP/1.1\r\n\r\n'),
+      (socket) => socket.end(Buffer.from([0x16, 3, 1, 2, 0, 1, 0])), // the beginning of a ClientHello
+    ];
+    for (const go of leave) {
+      const { tcp } = await at.client();
+      tcp.write(sslRequest);
+      assert.equal(String(await take(tcp, 1)), 'S');
+      go(tcp);
+    }
+    await waitFor(() => [...at.proxy.sessions()].length === 0, { what: 'the end of the sessions' });
+    assert.equal(at.counts.sessionsTotal, 0);
+  });
+});
+
 describe('an encrypted leg', { timeout: deadlineMs }, () => {
   it('has done with the memory of a chunk when write() returns true, however fast they come', async (t) => {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(0, '127.0.0.1');

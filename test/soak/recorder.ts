@@ -174,7 +174,8 @@ export class Recorder {
 
   #watchEnds(pair: Pair, near: Socket, nearIs: 'client' | 'server', far: Socket, farIs: 'proxy'): void {
     const ended = (by: ConnectionReport['endedBy']) => (): void => {
-      pair.endedBy ??= by;
+      // A server that was told goodbye may close before its client does.
+      pair.endedBy ??= by === 'server' && pair.frontend.terminateBytes > 0 ? 'client' : by;
     };
     near.once('end', ended(nearIs)).once('error', ended(nearIs));
     far.once('end', ended(farIs)).once('error', ended(farIs));

@@ -14,8 +14,8 @@ import {
 import { type AnswerRule, type CaptureLimits, checkCaptureLimits } from './limits.ts';
 import { LostPlace } from './lost-place.ts';
 import { Conversation } from './pg/conversation.ts';
-import type { SendTime } from './pg/request-intake.ts';
 import { readStartupPacket } from './pg/startup.ts';
+import { SendTimes } from './send-times.ts';
 import type { Sequencer } from './sequencer.ts';
 
 export interface SessionCaptureOptions {
@@ -91,9 +91,7 @@ class Session implements SessionCapture {
   #terminated = false;
   /** SSLRequest and GSSENCRequest that are not answered yet: each gets one bare byte. */
   #bareAnswers = 0;
-  /** The client's unfinished frame: when its first byte was sent. */
-  readonly #partial: SendTime = { sentUs: NONE, afterSeq: 0, replies: 0 };
-  readonly #time: SendTime = { sentUs: 0, afterSeq: 0, replies: 0 };
+  readonly #sendTimes = new SendTimes();
   /** The server's unfinished frame: when its first byte came. */
   #serverPartialUs = NONE;
 
@@ -219,12 +217,9 @@ class Session implements SessionCapture {
 
   #clientBytes(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
     const splitter = this.#client;
-    const time = this.#time;
-    const partial = this.#partial;
-    const carried = partial.sentUs !== NONE;
-    time.sentUs = carried ? partial.sentUs : monoUs;
-    time.afterSeq = carried ? partial.afterSeq : this.#options.sequencer.lastDoneSeq;
-    time.replies = carried ? partial.replies : (this.#conversation?.replies ?? 0);
+    const times = this.#sendTimes;
+    const { sequencer } = this.#options;
+    times.chunk(monoUs, sequencer.lastDoneSeq, this.#conversation?.replies ?? 0);
     splitter.feed(buffer, start, end);
     for (;;) {
       const event = splitter.next();
@@ -235,26 +230,12 @@ class Session implements SessionCapture {
       }
       this.#clientEvent(event, splitter, buffer, monoUs);
       if (!this.#expectsBytes()) return;
-      if (splitter.aligned || event === FrameEvent.frameBegin) this.#sentNow(time, monoUs);
+      if (splitter.aligned || event === FrameEvent.frameBegin)
+        times.frame(monoUs, sequencer.lastDoneSeq, this.#conversation?.replies ?? 0);
     }
-    this.#keepPartial(splitter.aligned ? null : time);
+    times.ended(splitter.aligned);
     this.#conversation?.flush();
     this.#checkSize(end - start, monoUs);
-  }
-
-  /** Frames that begin in the chunk in hand were sent with it. */
-  #sentNow(time: SendTime, monoUs: number): void {
-    time.sentUs = monoUs;
-    time.afterSeq = this.#options.sequencer.lastDoneSeq;
-    time.replies = this.#conversation?.replies ?? 0;
-  }
-
-  #keepPartial(time: SendTime | null): void {
-    const partial = this.#partial;
-    partial.sentUs = time === null ? NONE : time.sentUs;
-    if (time === null) return;
-    partial.afterSeq = time.afterSeq;
-    partial.replies = time.replies;
   }
 
   #clientEvent(event: FrameEvent, splitter: FrameSplitter, chunk: Uint8Array, monoUs: number): void {
@@ -275,10 +256,10 @@ class Session implements SessionCapture {
     }
     const conversation = this.#conversation as Conversation;
     if (event === FrameEvent.frame) {
-      conversation.clientFrame(type, splitter.buffer, splitter.start, splitter.end, this.#time);
+      conversation.clientFrame(type, splitter.buffer, splitter.start, splitter.end, this.#sendTimes.now);
       if (splitter.buffer !== chunk) conversation.flush();
     } else if (event === FrameEvent.frameBegin) {
-      conversation.clientFrameBegin(type, splitter.length, this.#time);
+      conversation.clientFrameBegin(type, splitter.length, this.#sendTimes.now);
     } else if (event === FrameEvent.framePart) {
       conversation.intake.framePart(splitter.buffer, splitter.start, splitter.end);
     } else {
@@ -396,7 +377,7 @@ class Session implements SessionCapture {
     this.#client.reset();
     this.#server.reset();
     this.#serverPartialUs = NONE;
-    this.#keepPartial(null);
+    this.#sendTimes.ended(true);
     this.#bareAnswers = 0;
     this.#conversation?.abandon();
     // Without a start-up message nothing of the session can be replayed.

@@ -2,25 +2,23 @@
 import { DependencyReason, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
 import {
   B,
-  errorField,
-  errorSeverity,
   F,
   isKnownType,
   parameterStatusName,
   parameterStatusValue,
   readyForQueryStatus,
-  sqlState,
 } from '@mirrorstream/pg-wire';
 import type { AnswerRule, CaptureLimits } from '../limits.ts';
 import type { Sequencer } from '../sequencer.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
+import { isAlwaysSmall, isAsynchronous, severityOf, sqlStateOf } from './backend-messages.ts';
 import type { ClientFrame } from './client-frames.ts';
 import { type Tag, TagCache } from './command-tag.ts';
 import { FrameHead } from './frame-head.ts';
 import { OpenExchange, type Status } from './open-exchange.ts';
 import { StatementTable } from './prepared.ts';
 import { Probation } from './probation.ts';
-import { endsExchange, hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
+import { endsExchange, hasReply, isCopyData, Reply, ReplyMatcher } from './reply-matcher.ts';
 import { RequestIntake, type SendTime } from './request-intake.ts';
 import { SessionState } from './session-state.ts';
 import { SettingsTracker } from './settings.ts';
@@ -28,6 +26,7 @@ import type { SessionIdentity } from './startup.ts';
 import { StatementEffects } from './statement-effects.ts';
 import { StatementUse } from './statement-use.ts';
 import { type EnvelopeOrigin, Transaction } from './transaction.ts';
+import { outcomeOf } from './transaction-end.ts';
 
 const statusOf: Readonly<Record<number, Status>> = { 73: 'I', 84: 'T', 69: 'E' };
 
@@ -35,8 +34,6 @@ const statusOf: Readonly<Record<number, Status>> = { 73: 'I', 84: 'T', 69: 'E' }
 const CUT_AT_SHARE = 0.75;
 /** A request under way is published in pieces when this share of a part is there. */
 const PIECE_SHARE = 0.25;
-
-const MAX_WORD_LENGTH = 64;
 
 /** Tags repeat over all sessions of a worker. */
 const tags = new TagCache();
@@ -259,6 +256,8 @@ export class Conversation {
    */
   #dropStrays(): void {
     const { frames, log } = this.intake;
+    // Others without a reply the server did read: they are told, in an envelope or as a gap.
+    for (let i = 0; i < frames.count; i++) if (!isCopyData(frames.at(i).type)) return;
     this.#strayTail = frames.incomplete;
     if (this.#strayTail) frames.drop(frames.count - 1);
     else frames.clear();
@@ -340,7 +339,7 @@ export class Conversation {
       case Reply.statementDone:
         return this.#statementDone(type, buffer, start, end, atUs);
       case Reply.failed:
-        this.#failed(sqlState(buffer, start, end), severityOf(buffer, start, end), atUs);
+        this.#failed(sqlStateOf(buffer, start, end), severityOf(buffer, start, end), atUs);
         return true;
       default: {
         const status = statusOf[readyForQueryStatus(buffer, start, end)] ?? '';
@@ -375,11 +374,11 @@ export class Conversation {
   }
 
   #errorReceived(frame: Uint8Array, atUs: number): void {
-    this.#failed(sqlState(frame, 0, frame.length), severityOf(frame, 0, frame.length), atUs);
+    this.#failed(sqlStateOf(frame, 0, frame.length), severityOf(frame, 0, frame.length), atUs);
   }
 
   #failed(state: string, severity: string, atUs: number): void {
-    this.#recorder.observe(StatementEnd.ERROR, '', wordOrNothing(state), wordOrNothing(severity), atUs);
+    this.#recorder.observe(StatementEnd.ERROR, '', state, severity, atUs);
     this.#effects.failed();
     const matched = this.#matcher.matched;
     this.#exchange.failedType = matched?.type ?? 0;
@@ -438,58 +437,5 @@ export class Conversation {
     this.#exchange.answering ||= this.#recorder.observations.length > 0;
     this.#exchange.finish(count, '', 0);
     matcher.reset();
-  }
-}
-
-/** Neither answers nor needs anything: notices, notifications, parameter changes, a key, and what we do not know. */
-function isAsynchronous(type: number): boolean {
-  switch (type) {
-    case B.NoticeResponse:
-    case B.NotificationResponse:
-    case B.ParameterStatus:
-      return true;
-    default:
-      return !isKnownType('backend', type);
-  }
-}
-
-/** SQLSTATEs and severities are words: what is longer is none, and must not be kept for thousands of statements. */
-const wordOrNothing = (text: string): string => (text.length <= MAX_WORD_LENGTH ? text : '');
-
-function severityOf(buffer: Uint8Array, start: number, end: number): string {
-  return errorSeverity(buffer, start, end) || errorField('S', buffer, start, end);
-}
-
-/** Messages of a fixed size, or that hold a short text: a long one is none of PostgreSQL's. */
-function isAlwaysSmall(type: number): boolean {
-  switch (type) {
-    case B.ReadyForQuery:
-    case B.CommandComplete:
-    case B.ParseComplete:
-    case B.BindComplete:
-    case B.CloseComplete:
-    case B.EmptyQueryResponse:
-    case B.PortalSuspended:
-    case B.NoData:
-    case B.CopyDone:
-      return true;
-    default:
-      return false;
-  }
-}
-
-function outcomeOf(endMark: StatementEffects['endMark'], statusBefore: Status): TransactionOutcome {
-  switch (endMark) {
-    case 'error':
-      return TransactionOutcome.FAILED;
-    case 'rollback':
-      return statusBefore === 'E' ? TransactionOutcome.FAILED : TransactionOutcome.ROLLED_BACK;
-    case 'none':
-      // A failed block was rolled back, and more was done since.
-      return statusBefore === 'E' ? TransactionOutcome.FAILED : TransactionOutcome.COMMITTED;
-    case 'commit':
-      return TransactionOutcome.COMMITTED;
-    default:
-      return endMark satisfies never;
   }
 }

@@ -229,7 +229,7 @@ export class ReplyMatcher {
     const frames = this.#frames;
     let at = frames.cursor;
     while (at < frames.count && frames.at(at).type !== F.Sync) at += 1;
-    if (at === frames.count) return Reply.outOfStep;
+    if (at === frames.count || !frames.at(at).complete) return Reply.outOfStep;
     this.skippedFrom = frames.cursor;
     frames.cursor = at + 1;
     return this.#finished();
@@ -251,11 +251,12 @@ export class ReplyMatcher {
     }
   }
 
-  /** The next frame that has a reply. */
+  /** The next frame that has a reply. The server reads a message whole before it goes on, so none lies beyond one still coming in. */
   #next(): ClientFrame | null {
     const frames = this.#frames;
     while (frames.cursor < frames.count) {
       const frame = frames.at(frames.cursor);
+      if (!frame.complete) return null;
       if (hasReply(frame.type)) return frame;
       frames.cursor += 1;
     }

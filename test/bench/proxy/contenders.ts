@@ -17,6 +17,7 @@ export const entries: readonly Entry[] = [
     needsMirror: true,
     start: (around) => pgdog(around, 'pgdog mirroring', around.mirrorPort),
   },
+  { name: 'thin tap', start: thinTap },
   captureProxy('mirrorstream capture off', { flags: ['--capture', 'off'], publishes: false }),
   captureProxy('mirrorstream', {}),
   captureProxy('mirrorstream digest', { flags: ['--answers', 'digest'] }),
@@ -41,6 +42,13 @@ async function plainPipe({ sourcePort }: Surroundings): Promise<Contender> {
   const script = join(import.meta.dirname, 'pipe-proxy.ts');
   const child = await spawnReady('node pipe', process.execPath, [script, String(sourcePort)]);
   return started('node pipe', Number(child.ready['port']), child.process, `Node ${process.version}`);
+}
+
+/** The capture proxy's own forwarding and ring, with a worker that only finds frames: what the tap itself costs. */
+async function thinTap({ root, sourcePort }: Surroundings): Promise<Contender> {
+  const script = join(root, 'services/capture-proxy/bench/thin-tap.ts');
+  const child = await spawnReady('thin tap', process.execPath, [script, String(sourcePort)]);
+  return started('thin tap', Number(child.ready['port']), child.process, '');
 }
 
 interface CaptureProxyEntry {

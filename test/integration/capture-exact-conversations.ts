@@ -475,7 +475,7 @@ export const traps: readonly Trap[] = [
       '  0: F Close / F Sync -> nothing I',
       '#3 failed',
       '  0: F Bind / F Execute / F Sync -> error 26000 I',
-      '#4 committed',
+      '#4 committed <b>',
       '  0: F Query -> complete DEALLOCATE I',
       '#5 failed',
       '  0: F Bind / F Execute / F Sync -> error 26000 I',

@@ -23,6 +23,7 @@ export function checkCapture(fuzzCase: FuzzCase): CaptureOutcome {
   const limits: CaptureLimits = { ...defaultCaptureLimits, ...fuzzCase.limits };
   const records = new RecordCheck(limits);
   const sent = new SentBytes();
+  const bugs: unknown[] = [];
   const session = openSession({
     sessionId: 's-1',
     samplingDraw: 0.25,
@@ -30,6 +31,7 @@ export function checkCapture(fuzzCase: FuzzCase): CaptureOutcome {
     sequencer: createSequencer(),
     limits,
     emit: (draft: CaptureRecordDraft) => records.add(draft),
+    onBug: (error) => bugs.push(error),
   });
   const mostBytes = mostBuffered(limits);
   let monoUs = startUs;
@@ -38,6 +40,7 @@ export function checkCapture(fuzzCase: FuzzCase): CaptureOutcome {
     give(session, event, monoUs);
     sent.add(event);
     monoUs += stepUs;
+    if (bugs.length > 0) throw bugs[0]; // contained, and a bug all the same
     promise(session.openTransactions === 0 || session.openTransactions === 1, 'a session has 0 or 1 open transactions');
     promise(session.bufferedBytes >= 0, `${session.bufferedBytes} bytes buffered`);
     promise(session.bufferedBytes <= mostBytes, `${session.bufferedBytes} bytes buffered, at most ${mostBytes} may be`);
@@ -45,6 +48,7 @@ export function checkCapture(fuzzCase: FuzzCase): CaptureOutcome {
   const unfinishedBytes = session.bufferedBytes;
   const before = records.requestBytes;
   session.close(monoUs);
+  if (bugs.length > 0) throw bugs[0];
   promise(session.openTransactions === 0, 'a closed session has no open transaction');
   promise(session.bufferedBytes === 0, `a closed session holds ${session.bufferedBytes} bytes`);
   records.end();

@@ -20,6 +20,9 @@ const warmUpSeconds = 1;
 const disturbedShare = 0.08;
 const maxRepeats = 2;
 
+/** The server's processes that end with their sessions are nobody's until the server has waited for them. */
+const reapedAfterMs = 50;
+
 type Turn = Omit<Sample, 'contender' | 'round' | 'rssBeforeMb'>;
 
 export async function measureCell(stage: Stage, load: Load, settings: Settings, say: Say): Promise<Cell> {
@@ -89,6 +92,7 @@ async function measureTurn({ brokerPid }: Stage, contender: Contender, play: () 
     capture: perUnit(after.capture - before.capture),
     rest: perUnit(after.rest - before.rest),
   };
+  await new Promise((resolve) => setTimeout(resolve, reapedAfterMs));
   const foreign = foreignShare(loadBefore, readLoad(), cpus().length);
   return { ...result, cpuUs, brokerUs: perUnit(brokerUs), foreignShare: foreign, rssPeakMb: memoryMb(pids).peak };
 }

@@ -52,11 +52,13 @@ function contextOf(envelope: EnvelopeDraft | undefined): string {
   return `${brought}${sql.map((it) => ` [${it.sql}]`).join('')}`.trim();
 }
 
-/** The context of a last Query after these. */
+/** The context of a last Query, soon after these. */
 async function contextAfter(before: readonly string[] | Talk, last = 'SELECT 1'): Promise<string> {
   const events = await record(async (client) => {
     if (typeof before === 'function') await before(client);
     else await client.query(...before);
+    // What was undone must not come into force later either.
+    await client.query('SELECT 0');
     await client.query(last);
   });
   const records = assemble(events);

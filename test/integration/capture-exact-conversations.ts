@@ -294,6 +294,8 @@ export const traps: readonly Trap[] = [
       await client.send([data('bad\n'), data('2\n')], { type: B.ErrorResponse });
       await client.send([data('3\n'), done, sync], { ready: 1 });
       await client.query('SELECT 2');
+      await client.send([query('COPY missing FROM STDIN'), data('1\n'), done], { ready: 1 });
+      await client.query('SELECT 3');
     },
     lines: [
       '#1 failed',
@@ -303,6 +305,10 @@ export const traps: readonly Trap[] = [
       '#3 failed',
       '  0: F Parse / F Bind / F Execute / F Sync / F CopyData x3 / F CopyDone / F Sync |54 |70 -> error 22P02 I',
       '#4 committed',
+      '  0: F Query -> complete SELECT 1 rows=1 I',
+      '#5 failed',
+      '  0: F Query / F CopyData / F CopyDone -> error 42P01 I',
+      '#6 committed',
       '  0: F Query -> complete SELECT 1 rows=1 I',
     ],
   },

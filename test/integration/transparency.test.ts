@@ -16,6 +16,8 @@ import { ScriptedServer } from './transparency/scripted-server.ts';
 import { Wire } from './transparency/wire.ts';
 
 const seed = 20_261_121;
+/** A byte that is not what it was may be one that somebody waits for. */
+const testTimeoutMs = 60_000;
 
 interface Recording {
   readonly name: string;
@@ -47,7 +49,9 @@ describe('on the wire', { timeout: 240_000 }, () => {
   for (const [index, [forwarding, capture]] of forwardings
     .flatMap((how) => captures.map((what) => [how, what] as const))
     .entries()) {
-    it(`conversations with PostgreSQL are the same on both legs (${forwarding}, ${capture}; seed ${seed})`, async () => {
+    it(`conversations with PostgreSQL are the same on both legs (${forwarding}, ${capture}; seed ${seed})`, {
+      timeout: testTimeoutMs,
+    }, async () => {
       const wire = wires[index] as Wire;
       target = await sharedPostgres('source');
       const random = seededRandom(seed + index);
@@ -56,7 +60,9 @@ describe('on the wire', { timeout: 240_000 }, () => {
       await wire.sameOnBothLegs(realConversations.length);
     });
 
-    it(`what is not PostgreSQL is the same on both legs (${forwarding}, ${capture}; seed ${seed})`, async () => {
+    it(`what is not PostgreSQL is the same on both legs (${forwarding}, ${capture}; seed ${seed})`, {
+      timeout: testTimeoutMs,
+    }, async () => {
       const wire = wires[index] as Wire;
       target = scripted;
       const random = seededRandom(seed + 100 + index);

@@ -245,8 +245,10 @@ export class Conversation {
   #sent(type: number): void {
     if (!isKnownType('frontend', type)) this.#unknownMessage();
     if (!hasReply(type)) return;
-    const { frames } = this.intake;
-    if (frames.count > 1 && endsExchange(frames.at(frames.count - 2).type)) this.pipelines = true;
+    if (!this.pipelines) {
+      const { frames } = this.intake;
+      this.pipelines = frames.count > 1 && endsExchange(frames.at(frames.count - 2).type);
+    }
     if (this.#ready && !this.transaction.open) this.#openTransaction();
   }
 

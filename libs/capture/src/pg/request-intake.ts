@@ -46,17 +46,17 @@ export class RequestIntake {
     if (type === F.CopyData && this.frames.joinCopyData(to, time.replies)) return;
     const frame = this.frames.push(type, from, to, time.sentUs, time.afterSeq, time.replies);
     if (type !== F.Query && type !== F.Parse) {
-      if (!this.#secrets.none) this.#lookForSecret(frame);
+      if (this.hadSecrets) this.#lookForSecret(frame);
       return;
     }
     const textStart = type === F.Query ? start + HEADER_BYTES : parseQueryStart(buffer, start, end);
     const textEnd = type === F.Query ? end - 1 : stringEnd(buffer, textStart, end);
     frame.marks = marksOf(buffer, textStart, textEnd);
-    const mayHoldSecret = this.#secrets.none ? QueryMark.password : QueryMark.password | QueryMark.executes;
+    const mayHoldSecret = this.hadSecrets ? QueryMark.password | QueryMark.executes : QueryMark.password;
     if ((frame.marks & mayHoldSecret) !== 0) {
       this.flush();
       this.#redact(frame, from + textStart - start, from + textEnd - start, false);
-    } else if (type === F.Parse) {
+    } else if (this.hadSecrets && type === F.Parse) {
       this.#secrets.parsed(buffer, start, end);
     }
   }
@@ -76,7 +76,7 @@ export class RequestIntake {
     const { log } = this;
     log.append(buffer, start, end);
     frame.end = log.end;
-    if (frame.type === F.Bind && !this.#secrets.none && this.#takesSecret(frame)) this.#markSecret(frame);
+    if (frame.type === F.Bind && this.hadSecrets && this.#takesSecret(frame)) this.#markSecret(frame);
     if (frame.type !== F.Query && frame.type !== F.Parse) return;
     const lookFrom = Math.max(frame.start + HEADER_BYTES, log.start, frame.end - (end - start) - OVERLAP_BYTES);
     frame.marks |= marksOf(log.buffer, log.indexOf(lookFrom), log.indexOf(frame.end));

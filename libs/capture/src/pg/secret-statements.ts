@@ -10,11 +10,6 @@ export class SecretStatements {
   readonly #names = new Set<string>();
   readonly #portals = new Set<string>();
 
-  /** No statement of the session takes a secret: the usual case. */
-  get none(): boolean {
-    return this.#names.size === 0 && this.#portals.size === 0;
-  }
-
   /** The SQL command PREPARE, or a Parse of this name. Statements are read in the order sent, so the newest counts. */
   add(name: string): void {
     if (this.#names.size < MAX_NAMES) this.#names.add(name);

@@ -87,6 +87,23 @@ test('a client that waits for its answers is followed again at once', () => {
   ]);
 });
 
+test('a client that waits is followed again at once after each of several gaps in short succession', () => {
+  const steps: Step[] = [
+    ['F', select],
+    ['B', selected, idle],
+    ['missed', 'client', 0],
+    ['B', selected, idle],
+    ['F', select],
+    ['B', selected, idle],
+    // The place was right: bytes are missed once more, and that says nothing of the client.
+    ['missed', 'client', 0],
+    ['B', selected, idle],
+    ['F', update],
+    ['B', updated, idle],
+  ];
+  assert.deepEqual(transactionsOf(steps).at(-1), '  0: F Query -> complete UPDATE 1 I');
+});
+
 test('soon after a gap the tags that texts can be answered with are all accepted', () => {
   const pairs: readonly (readonly [string, string])[] = [
     ['WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x', 'INSERT 0 1'],

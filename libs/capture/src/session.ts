@@ -379,7 +379,8 @@ class Session implements SessionCapture {
     this.#serverPartialUs = NONE;
     this.#sendTimes.ended(true);
     this.#bareAnswers = 0;
-    this.#conversation?.abandon();
+    // Bytes that were dropped or left out say nothing of where the place was.
+    this.#conversation?.abandon(reason === GapReason.MALFORMED);
     // Without a start-up message nothing of the session can be replayed.
     this.#phase = this.#conversation === null ? 'uncaptured' : 'lost';
   }

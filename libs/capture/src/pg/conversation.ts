@@ -218,9 +218,9 @@ export class Conversation {
     this.transaction.end(unanswered ? TransactionOutcome.UNKNOWN : ended);
   }
 
-  /** Forgets everything that is not published: capture lost its place. Soon after it found it: then it was not the place. */
-  abandon(): void {
-    if (this.#probation.isOn) this.pipelines = true;
+  /** Forgets everything that is not published: capture lost its place. `misread` soon after it found it: then it was not the place. */
+  abandon(misread: boolean): void {
+    if (misread && this.#probation.isOn) this.pipelines = true;
     this.intake.clear();
     this.#recorder.clear();
     this.#matcher.reset();

@@ -143,15 +143,13 @@ function sourceTls(flag: Values): SourceTlsSettings {
   const mode = flag['source-tls'];
   const files = credentialFiles(flag, 'source-tls-cert', 'source-tls-key', 'source-tls-ca');
   const serverName = flag['source-tls-server-name'] ?? null;
-  if (mode === 'disable' && hasAny(files, serverName))
-    throw bad('--source-tls is disable, but other --source-tls flags are given', 'Use --source-tls verify-full.');
+  const given =
+    (files.cert ?? files.key ?? files.ca)?.flag ?? (serverName === null ? null : '--source-tls-server-name');
+  if (mode === 'disable' && given !== null)
+    throw bad(`${given} is given, but --source-tls is disable`, 'Use --source-tls verify-full.');
   if (mode === 'verify-ca' && files.ca === undefined)
     throw bad('--source-tls verify-ca needs --source-tls-ca', "Name the CA's certificate, or use verify-full.");
   return { mode, files, serverName };
-}
-
-function hasAny({ cert, key, ca }: CredentialFiles, serverName: string | null): boolean {
-  return cert !== undefined || key !== undefined || ca !== undefined || serverName !== null;
 }
 
 function credentialFiles(flag: Values, cert: FileFlag, key: FileFlag, ca: FileFlag): CredentialFiles {

@@ -16,9 +16,12 @@ export function linesOf(sessions: readonly CapturedSession[]): string[][] {
   return sessions.map(({ transactions }) => folded(transactions.map(transactionLine), '; '));
 }
 
-/** The table in the tree; when recording, the one just seen, which goes there. */
-export function expectedTable(stack: Stack, seen: CapturedTable): CapturedTable {
-  const file = join(driversDir, stack.folder, `${stack.name}.captured.json`);
+/** The table in a file; when recording, the one just seen, which goes there. */
+export function tableInTree(file: string, seen: CapturedTable): CapturedTable {
   if (isRecording) writeFileSync(file, `${JSON.stringify(seen, undefined, 2)}\n`);
   return JSON.parse(readFileSync(file, 'utf8')) as CapturedTable;
 }
+
+/** The table beside a driver. */
+export const expectedTable = (stack: Stack, seen: CapturedTable): CapturedTable =>
+  tableInTree(join(driversDir, stack.folder, `${stack.name}.captured.json`), seen);

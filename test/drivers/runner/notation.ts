@@ -9,6 +9,7 @@
 //
 // CopyDone and CopyFail are written only after data that the server took: to a COPY it has refused they may come before its answer or
 // after it, as one more message of the next exchange, and postgres.js sends CopyFail after every CopyDone. The server skips them.
+// A Flush that comes first is not written: libpq's pipelines send one after Sync or not, depending on what has already been answered.
 import {
   DependencyReason,
   type Envelope,
@@ -77,8 +78,11 @@ function observationText({ end, commandTag, sqlState }: Observation): string {
 /** Messages = {type:byte length:int32 body}; runs of CopyData become one. */
 function messages(request: Buffer, isRefused: boolean): string[] {
   const texts: string[] = [];
-  const isSkipped = (type: string): boolean => (type === 'c' || type === 'f') && (isRefused || copied === 0);
   let copied = 0;
+  const isSkipped = (type: string): boolean => {
+    if (type === 'H') return texts.length === 0;
+    return (type === 'c' || type === 'f') && (isRefused || copied === 0);
+  };
   for (let at = 0; at < request.length; ) {
     const end = at + 1 + request.readInt32BE(at + 1);
     const type = String.fromCharCode(request[at] ?? 0);

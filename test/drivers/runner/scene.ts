@@ -1,6 +1,4 @@
 // What the drivers run against: a server with passwords and TLS, and two proxies in front of it, one without TLS and one with.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   createCertificateAuthority,
   createDatabase,
@@ -14,7 +12,6 @@ import {
   withClient,
 } from '@mirrorstream/testkit';
 import { type CapturedSession, type CaptureLog, followCapture } from './capture-log.ts';
-import { driversDir } from './toolchain.ts';
 
 export const driverRole = 'driver';
 /** A word found nowhere else: it must not be found in Kafka. */
@@ -25,8 +22,8 @@ const lastSession = 'last-session';
 export interface Scene {
   readonly caFile: string;
   readonly log: CaptureLog;
-  /** A new database with the tables of schema.sql, owned by the driver's role. */
-  prepareDatabase(): Promise<TestDatabase>;
+  /** A new database of the driver's role, and what this SQL makes in it. */
+  prepareDatabase(sql: string): Promise<TestDatabase>;
   /** The driver's URL of a database: without TLS, and for TLS; straight to the server, or through the proxy for it. */
   urls(database: string, leg: Leg): { readonly plain: string; readonly tls: string };
   /** What was captured of the sessions of a database so far, those of a driver that has ended, in the order in which they began. */
@@ -76,10 +73,10 @@ export async function startScene(): Promise<Scene> {
   return {
     caFile: authority.caFile,
     log,
-    prepareDatabase: async () => {
+    prepareDatabase: async (sql) => {
       const database = await createDatabase(server);
       await execute(server.url, `ALTER DATABASE ${database.name} OWNER TO ${driverRole}`);
-      await execute(urlOf(source, database.name), await readFile(join(driversDir, 'schema.sql'), 'utf8'));
+      await execute(urlOf(source, database.name), sql);
       return database;
     },
     urls,

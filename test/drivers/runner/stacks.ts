@@ -76,7 +76,7 @@ const nodePostgres: Stack = {
       // A module finds its packages from where it lies.
       for (const file of ['package.json', 'package-lock.json', 'driver.js'])
         copyFileSync(join(driversDir, 'node-postgres', file), join(dir, file));
-      return [{ kind: 'fetch', command: 'npm', args: ['ci', '--no-audit', '--no-fund'], cwd: dir }];
+      return [{ kind: 'fetch', command: 'npm', args: ['ci', '--no-audit', '--no-fund', '--loglevel=error'], cwd: dir }];
     },
   },
   program: (dir) => ({ command: process.execPath, args: ['--no-deprecation', join(dir, 'driver.js')] }),

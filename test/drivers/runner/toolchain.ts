@@ -145,15 +145,17 @@ export interface Command {
 
 export interface Ended {
   readonly code: number | null;
-  /** Of both streams, and of standard output alone. */
+  /** Of both streams, of standard output, of standard error. */
   readonly lines: readonly string[];
   readonly printed: readonly string[];
+  readonly complaints: readonly string[];
 }
 
 /** Runs a command that ends with this process, and is killed after `deadlineMs`. */
 export async function run(name: string, { command, args, cwd, env }: Command, deadlineMs: number): Promise<Ended> {
   const lines: string[] = [];
   const printed: string[] = [];
+  const complaints: string[] = [];
   const child = await spawnTied({
     name,
     command,
@@ -164,7 +166,7 @@ export async function run(name: string, { command, args, cwd, env }: Command, de
     logLimits: { lines: 1, lineLength: 1024 * 1024 },
     onLog: (line, stream) => {
       lines.push(line);
-      if (stream === 'stdout') printed.push(line);
+      (stream === 'stdout' ? printed : complaints).push(line);
     },
   });
   const giveUp = setTimeout(() => {
@@ -173,5 +175,5 @@ export async function run(name: string, { command, args, cwd, env }: Command, de
   }, deadlineMs);
   const { code } = await child.exited;
   clearTimeout(giveUp);
-  return { code, lines, printed };
+  return { code, lines, printed, complaints };
 }

@@ -150,14 +150,17 @@ impl Driver {
     }
 
     async fn listen(&self) -> Outcome {
-        let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(self.options.clone());
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen("news").await?;
-        sqlx::query("SELECT pg_notify('news', $1)").bind("grüße").execute(&pool).await?;
+        let mut notifier = self.options.connect().await?;
+        sqlx::query("SELECT pg_notify('news', $1)").bind("grüße").execute(&mut notifier).await?;
+        notifier.close().await?;
         let news = listener.recv().await?;
         let outcome = json!({ "channel": news.channel(), "payload": news.payload() });
+        let closed = pool.close(); // first: a connection that comes back to an open pool may be tried once more
         drop(listener);
-        pool.close().await;
+        closed.await;
         Ok(outcome)
     }
 

@@ -2,6 +2,7 @@
 use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt, future, stream};
@@ -10,6 +11,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use time::macros::{date, datetime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -25,6 +27,8 @@ struct Driver {
     tls_config: Config,
     ca_file: String,
     case: String,
+    /// What moves the bytes of each connection; it ends some time after the client has gone.
+    connections: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A connection, and what the server sends unasked.
@@ -47,12 +51,13 @@ impl Driver {
         config.application_name(format!("tokio-postgres/{}", self.case));
         let (client, mut connection) = config.connect(tls).await?;
         let (sender, messages) = unbounded_channel();
-        tokio::spawn(async move {
+        let moving = tokio::spawn(async move {
             let mut incoming = pin!(stream::poll_fn(move |context| connection.poll_message(context)));
             while let Ok(Some(message)) = incoming.try_next().await {
                 let _ = sender.send(message);
             }
         });
+        self.connections.lock().unwrap().push(moving);
         Ok(Session { client, messages })
     }
 
@@ -322,15 +327,22 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         return Err("usage: tokio_postgres_driver URL TLS_URL CA_FILE CASE…".into());
     };
     for case in cases {
-        let driver =
-            Driver { config: url.parse()?, tls_config: tls_url.parse()?, ca_file: ca_file.clone(), case: case.clone() };
-        println!(
-            "{}",
-            match driver.run().await {
-                Ok(outcome) => json!({ "case": case, "outcome": outcome }),
-                Err(error) => json!({ "case": case, "error": error.to_string() }),
-            }
-        );
+        let driver = Driver {
+            config: url.parse()?,
+            tls_config: tls_url.parse()?,
+            ca_file: ca_file.clone(),
+            case: case.clone(),
+            connections: Mutex::default(),
+        };
+        let line = match driver.run().await {
+            Ok(outcome) => json!({ "case": case, "outcome": outcome }),
+            Err(error) => json!({ "case": case, "error": error.to_string() }),
+        };
+        println!("{line}");
+        // Dropped statements are still to be closed.
+        for connection in driver.connections.into_inner()? {
+            connection.await?;
+        }
     }
     Ok(())
 }

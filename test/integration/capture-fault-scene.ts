@@ -1,7 +1,7 @@
 // What the tests of capture's failures share: a broker to be maltreated, clients that check every answer, and the books at the end.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
+import { type CaptureSnapshot, envelopesTopic, statusTopic } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, type Gap, GapReason } from '@mirrorstream/envelope';
 import { connectKafka } from '@mirrorstream/kafka';
 import {
@@ -13,7 +13,7 @@ import {
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-import { type ProxyScene, snapshotsOf, sumOf } from './capture-scene.ts';
+import { captureSnapshotIn, type ProxyScene, snapshotsOf, sumOf } from './capture-scene.ts';
 
 export interface Traffic {
   /** Runs so many transactions, checking every answer. Returns how many the server ended. */
@@ -112,8 +112,8 @@ async function topicContents(
 async function assertSteadyReports({ brokers, sourceName }: Pick<ProxyScene, 'brokers' | 'sourceName'>): Promise<void> {
   const seen = new Map<string, number>();
   await readTopic(brokers, statusTopic, (value) => {
-    const snapshot = snapshotSchema.parse(JSON.parse(Buffer.from(value).toString()));
-    if (snapshot.kind !== 'capture' || snapshot.source !== sourceName) return;
+    const snapshot = captureSnapshotIn(value, sourceName);
+    if (snapshot === null) return;
     const { incarnation, transactions, dropped, pending } = snapshot;
     const now = transactions + dropped.transactions + pending.transactions;
     assert.ok(now >= (seen.get(incarnation) ?? 0), `${incarnation} had seen ${seen.get(incarnation)}, and now ${now}`);

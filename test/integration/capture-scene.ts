@@ -88,11 +88,17 @@ export async function snapshotsOf({
   const newest = new Map<string, CaptureSnapshot>();
   await readAll(brokers, statusTopic, ({ records }) => {
     for (const { value } of records) {
-      const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
-      if (snapshot.kind === 'capture' && snapshot.source === sourceName) newest.set(snapshot.incarnation, snapshot);
+      const snapshot = captureSnapshotIn(value, sourceName);
+      if (snapshot !== null) newest.set(snapshot.incarnation, snapshot);
     }
   });
   return [...newest.values()];
+}
+
+/** A record of the status topic; null: not one of that source's. Other tests use the topic as well, and leave there what they like. */
+export function captureSnapshotIn(value: Uint8Array | null, sourceName: string): CaptureSnapshot | null {
+  const { data } = snapshotSchema.safeParse(value === null ? null : JSON.parse(Buffer.from(value).toString()));
+  return data?.kind === 'capture' && data.source === sourceName ? data : null;
 }
 
 /** What the topic holds: complete transactions (repeated ones once), gaps, batches. */

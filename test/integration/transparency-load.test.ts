@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { type CaptureSnapshot, snapshotSchema, statusTopic } from '@mirrorstream/domain';
-import { connectKafka } from '@mirrorstream/kafka';
 import { type SeededRandom, seededRandom, sharedKafka, waitFor } from '@mirrorstream/testkit';
+import { snapshotsOf } from './capture-scene.ts';
 import { type Capture, type Forwarding, ProxyProcess } from './transparency/proxy-process.ts';
 import { End, frames, openSession, startup, welcome } from './transparency/raw-client.ts';
 import { ScriptedServer } from './transparency/scripted-server.ts';
@@ -277,29 +276,9 @@ async function assertCaptures(t: TestContext, proxy: ProxyProcess, server: Scrip
   await proxy.sessionsClosed();
   const exit = await proxy.service.stop({ graceMs: 60_000 });
   assert.deepEqual([exit.code, exit.signal], [0, null], exit.lastLogLines.join('\n'));
-  const last = await lastSnapshot(proxy.sourceName);
+  const brokers = (await sharedKafka()).bootstrap;
+  const last = (await snapshotsOf({ brokers, sourceName: proxy.sourceName })).at(-1);
   assert.ok(last?.final);
   assert.ok(last.transactions > 0, 'transactions were captured');
   t.diagnostic(`captured ${last.transactions} transactions; gaps ${JSON.stringify(last.dropped)}`);
-}
-
-async function lastSnapshot(sourceName: string): Promise<CaptureSnapshot | null> {
-  const kafka = connectKafka({ brokers: [(await sharedKafka()).bootstrap], clientId: 'test' });
-  let last: CaptureSnapshot | null = null;
-  try {
-    const ranges = (await (await kafka.admin()).offsets(statusTopic)).filter(({ low, high }) => low < high);
-    await kafka.readRange(
-      statusTopic,
-      ranges.map(({ partition, low, high }) => ({ partition, from: low, to: high })),
-      ({ records }) => {
-        for (const { value } of records) {
-          const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
-          if (snapshot.kind === 'capture' && snapshot.source === sourceName) last = snapshot;
-        }
-      },
-    );
-  } finally {
-    await kafka.close();
-  }
-  return last;
 }

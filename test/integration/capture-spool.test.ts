@@ -1,7 +1,7 @@
 // The spool between a real proxy and a real Kafka that is away: nothing is lost, everything is in order and counted once, over restarts.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type CleanUp, startKafka, temporaryDirectory, uniqueName, waitFor } from '@mirrorstream/testkit';
@@ -34,6 +34,27 @@ const segmentsIn = async (dir: string): Promise<string[]> => {
   const names = await readdir(dir, { recursive: true }).catch(() => ['a folder that was just deleted.segment']);
   return names.filter((name) => name.endsWith('.segment'));
 };
+/** The books beside the segments also count what is in memory yet. True: no segment has grown from one writing of the books to the next. */
+function stillness(folder: string): () => Promise<boolean> {
+  let books = '';
+  let sizes = '';
+  return async () => {
+    const stats = await Promise.all(
+      (await readdir(folder, { recursive: true })).sort().map(async (name) => {
+        const { size, mtimeMs } = await stat(join(folder, name)).catch(() => ({ size: 0, mtimeMs: 0 }));
+        return { name, size, mtimeMs };
+      }),
+    );
+    const told = (kind: string, value: (one: (typeof stats)[0]) => string): string =>
+      stats.flatMap((one) => (one.name.endsWith(kind) ? [value(one)] : [])).join();
+    const newBooks = told('snapshot.json', ({ mtimeMs }) => String(mtimeMs));
+    const newSizes = told('.segment', ({ name, size }) => `${name} ${size}`);
+    const still = newBooks !== books && newSizes === sizes && newSizes !== '';
+    if (newBooks !== books) [books, sizes] = [newBooks, newSizes];
+    return still;
+  };
+}
+
 const small = ['--publish-buffer-bytes', '1048576'];
 
 describe('the spool', { timeout: 240_000 }, () => {
@@ -77,7 +98,8 @@ describe('the spool', { timeout: 240_000 }, () => {
       return transactions + (pending?.transactions ?? 0);
     };
     const incarnations = async (): Promise<string[]> => (await readdir(spooled)).filter((name) => name !== 'owner');
-    await waitFor(async () => (await kept((await incarnations())[0] ?? '')) === sent, {
+    const settledOnDisk = stillness(spooled);
+    await waitFor(async () => (await settledOnDisk()) && (await kept((await incarnations())[0] ?? '')) === sent, {
       what: 'all of it to be on disk',
     });
     await first.service.kill9();
@@ -89,8 +111,10 @@ describe('the spool', { timeout: 240_000 }, () => {
       },
     );
     sent += await traffic.run(second, 400);
+    const stillOnDisk = stillness(spooled);
     await waitFor(
       async () => {
+        if (!(await stillOnDisk())) return false;
         const counts = await Promise.all((await incarnations()).map(kept));
         return counts.length === 2 && counts.reduce((a, b) => a + b, 0) === sent;
       },

@@ -7,6 +7,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import type { Forwarding } from './leg.ts';
 import { type ProxyOptions, type RunningProxy, startProxy } from './proxy.ts';
 import type { ProxyEvent } from './proxy-events.ts';
+import { take, takeAll } from './socket-takes.fixture.ts';
 import type { ForwardCounts, Tap } from './tap.ts';
 
 const deadlineMs = 20_000;
@@ -94,34 +95,6 @@ function request(code: number, ...rest: number[]): Buffer {
 }
 const sslRequest = request(80_877_103);
 const gssencRequest = request(80_877_104);
-
-/** Reads exactly this many bytes. */
-async function take(socket: Socket, bytes: number): Promise<Buffer> {
-  const taken: Buffer[] = [];
-  let missing = bytes;
-  while (missing > 0) {
-    const chunk = socket.read(Math.min(missing, Math.max(1, socket.readableLength))) as Buffer | null;
-    if (chunk === null) {
-      if (socket.readableEnded) throw new Error(`ended with ${missing} of ${bytes} bytes missing`);
-      await once(socket, 'readable');
-      continue;
-    }
-    taken.push(chunk);
-    missing -= chunk.length;
-  }
-  return Buffer.concat(taken);
-}
-
-/** All bytes until the end. (Not `for await`: that destroys the socket at the end, with what it still had to write.) */
-function takeAll(socket: Socket): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const taken: Buffer[] = [];
-    socket.on('data', (chunk: Buffer) => taken.push(chunk));
-    socket.once('end', () => resolve(Buffer.concat(taken)));
-    socket.once('error', reject);
-    socket.resume();
-  });
-}
 
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -7,6 +7,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { createCertificateAuthority, waitFor } from '@mirrorstream/testkit';
 import { type RunningProxy, startProxy } from '../proxy.ts';
+import { take, takeAll } from '../socket-takes.fixture.ts';
 import { StreamLeg } from '../stream-leg.ts';
 import { type Credentials, loadCredentials } from './credentials.ts';
 
@@ -43,29 +44,6 @@ interface Scene {
 interface Encrypted {
   readonly client: boolean;
   readonly source: boolean;
-}
-
-async function take(socket: Socket, bytes: number): Promise<Buffer> {
-  const taken: Buffer[] = [];
-  for (let missing = bytes; missing > 0; ) {
-    const chunk = socket.read(Math.min(missing, Math.max(1, socket.readableLength))) as Buffer | null;
-    if (chunk === null) await once(socket, 'readable');
-    else {
-      taken.push(chunk);
-      missing -= chunk.length;
-    }
-  }
-  return Buffer.concat(taken);
-}
-
-function takeAll(socket: Socket): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const taken: Buffer[] = [];
-    socket.on('data', (chunk: Buffer) => taken.push(chunk));
-    socket.once('end', () => resolve(Buffer.concat(taken)));
-    socket.once('error', reject);
-    socket.resume();
-  });
 }
 
 async function accepted(tcp: Socket, encrypted: boolean): Promise<End> {

@@ -4,126 +4,28 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
-import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
-import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
 import {
   createDatabase,
   createTpcbTables,
   runTpcb,
-  type SpawnedService,
   sharedKafka,
   sharedPostgres,
-  spawnService,
   startKafka,
   temporaryDirectory,
   uniqueName,
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-
-interface Proxy {
-  readonly service: SpawnedService;
-  readonly sourceName: string;
-  readonly brokers: string;
-  /** The database's URL with the proxy in place of the server. */
-  via(url: string): string;
-}
+import { endProxies, published, snapshotsOf, startProxy, stopInOrder, sumOf } from './capture-scene.ts';
 
 const psqlCommand = 'psql';
 const psqlMissing = spawnSync(psqlCommand, ['--version']).status !== 0;
-const proxies: SpawnedService[] = [];
-after(async () => {
-  for (const service of proxies) await service.kill9();
-});
-
-async function startProxy(
-  brokers: string,
-  options: { sourceName?: string; flags?: readonly string[] } = {},
-): Promise<Proxy> {
-  const source = await sharedPostgres('source');
-  const sourceName = options.sourceName ?? uniqueName('proxy');
-  const service = await spawnService([
-    'capture-proxy',
-    ...['--listen', '127.0.0.1:0', '--source', `${source.host}:${source.port}`, '--source-name', sourceName],
-    ...['--brokers', brokers, '--node', 'test', '--partitions', '4', ...(options.flags ?? [])],
-  ]);
-  proxies.push(service);
-  const ready = JSON.parse(await service.waitForLine(/"ready":true/)) as { listen: string };
-  const via = (url: string): string => {
-    const through = new URL(url);
-    through.host = ready.listen;
-    return through.href;
-  };
-  return { service, sourceName, brokers, via };
-}
-
-async function readAll(brokers: string, topic: string, onBatch: (batch: IncomingBatch) => void): Promise<void> {
-  const client = connectKafka({ brokers: [brokers], clientId: 'test' });
-  try {
-    const admin = await client.admin();
-    const ends = (await admin.offsets(topic)).filter(({ low, high }) => low < high);
-    await client.readRange(
-      topic,
-      ends.map(({ partition, low, high }) => ({ partition, from: low, to: high })),
-      onBatch,
-    );
-  } finally {
-    await client.close();
-  }
-}
-
-/** The newest snapshot of each incarnation. */
-async function snapshotsOf({ brokers, sourceName }: Proxy): Promise<CaptureSnapshot[]> {
-  const newest = new Map<string, CaptureSnapshot>();
-  await readAll(brokers, statusTopic, ({ records }) => {
-    for (const { value } of records) {
-      const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
-      if (snapshot.kind === 'capture' && snapshot.source === sourceName) newest.set(snapshot.incarnation, snapshot);
-    }
-  });
-  return [...newest.values()];
-}
-
-interface Published {
-  /** Complete transactions, repeated requests counted once. */
-  readonly transactions: number;
-  readonly gapTransactions: number;
-  readonly gaps: number;
-  readonly batches: readonly EnvelopeBatch[];
-}
-
-async function published({ brokers, sourceName }: Proxy): Promise<Published> {
-  const batches: EnvelopeBatch[] = [];
-  await readAll(brokers, envelopesTopic(sourceName), ({ records }) => {
-    for (const { value } of records) if (value !== null) batches.push(decodeEnvelopeBatch(value));
-  });
-  const ended = new Set<string>();
-  let gapTransactions = 0;
-  let gaps = 0;
-  for (const { record } of batches.flatMap(({ records }) => records)) {
-    if (record.case === 'envelope' && record.value.lastPart)
-      ended.add(`${record.value.sessionId}/${record.value.sessionSeq}`);
-    if (record.case === 'gap') {
-      gaps += 1;
-      gapTransactions += Number(record.value.transactions);
-    }
-  }
-  return { transactions: ended.size, gapTransactions, gaps, batches };
-}
-
-async function stopInOrder(proxy: Proxy): Promise<void> {
-  const exit = await proxy.service.stop({ graceMs: 60_000 });
-  assert.deepEqual([exit.code, exit.signal], [0, null], exit.lastLogLines.join('\n'));
-}
-
-const sum = (snapshots: readonly CaptureSnapshot[], pick: (snapshot: CaptureSnapshot) => number): number =>
-  snapshots.reduce((total, snapshot) => total + pick(snapshot), 0);
+after(endProxies);
 
 describe('the capture proxy', { timeout: 240_000 }, () => {
   it('gives a client the same answers as the server itself: large results, errors', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    const proxy = await startProxy((await sharedKafka()).bootstrap);
+    const proxy = await startProxy();
     const questions = [
       'SELECT i, md5(i::text) AS hash, repeat(chr(65 + i % 26), i % 500) AS pad FROM generate_series(1, 60000) i',
       "SELECT repeat('x', 9000000) AS wide",
@@ -150,7 +52,7 @@ describe('the capture proxy', { timeout: 240_000 }, () => {
 
   it('passes psql with COPY in both directions, a failing COPY included', { skip: psqlMissing }, async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    const proxy = await startProxy((await sharedKafka()).bootstrap);
+    const proxy = await startProxy();
     const rows = Array.from({ length: 20_000 }, (_, i) => `${i}\t${'row '.repeat(i % 30)}`).join('\n');
     const script = `CREATE TABLE c (i int PRIMARY KEY, t text);
 COPY c FROM STDIN;
@@ -186,7 +88,7 @@ DROP TABLE c;
     it(`captures each of N transactions sent in the ${protocol} protocol exactly once`, async (t) => {
       const database = await createDatabase(await sharedPostgres('source'), t);
       await createTpcbTables(database.url);
-      const proxy = await startProxy((await sharedKafka()).bootstrap);
+      const proxy = await startProxy();
       const load = await runTpcb({ url: proxy.via(database.url), protocol, clients: 5, transactions: 40, seed: 7 });
       assert.deepEqual(load.errors, {});
       await stopInOrder(proxy);
@@ -210,7 +112,7 @@ DROP TABLE c;
     await createTpcbTables(database.url);
     const dataDir = await temporaryDirectory('kafka');
     const first = await startKafka({ dataDir });
-    const proxy = await startProxy(first.bootstrap, { flags: ['--publish-buffer-bytes', '1048576'] });
+    const proxy = await startProxy({ brokers: first.bootstrap, flags: ['--publish-buffer-bytes', '1048576'] });
     const load = async (transactions: number, seed: number): Promise<number> => {
       const result = await runTpcb({ url: proxy.via(database.url), clients: 4, transactions, seed });
       assert.deepEqual(result.errors, {});
@@ -246,7 +148,7 @@ DROP TABLE c;
     const dataDir = await temporaryDirectory('kafka');
     const early = await startKafka({ dataDir });
     await early.stop();
-    const proxy = await startProxy(early.bootstrap);
+    const proxy = await startProxy({ brokers: early.bootstrap });
     await withClient(proxy.via(database.url), (client) => client.query('SELECT 1'));
     const broker = await startKafka({ port: early.port, dataDir });
     await proxy.service.waitForLine(/"publishing"/, 60_000);
@@ -262,18 +164,21 @@ DROP TABLE c;
     await createTpcbTables(database.url);
     const brokers = (await sharedKafka()).bootstrap;
     const sourceName = uniqueName('proxy');
-    let proxy = await startProxy(brokers, { sourceName });
+    let proxy = await startProxy({ brokers, sourceName });
     for (let round = 0; round < 3; round++) {
       const load = runTpcb({ url: proxy.via(database.url), clients: 4, durationMs: 60_000, seed: round }).catch(
         () => null,
       );
-      await waitFor(async () => sum(await snapshotsOf(proxy), ({ transactions }) => transactions) > 100 * (round + 1), {
-        what: 'some transactions to be captured',
-        deadlineMs: 60_000,
-      });
+      await waitFor(
+        async () => sumOf(await snapshotsOf(proxy), ({ transactions }) => transactions) > 100 * (round + 1),
+        {
+          what: 'some transactions to be captured',
+          deadlineMs: 60_000,
+        },
+      );
       await proxy.service.kill9();
       await load;
-      proxy = await startProxy(brokers, { sourceName });
+      proxy = await startProxy({ brokers, sourceName });
       await proxy.service.waitForLine(/closed the books/);
     }
     await runTpcb({ url: proxy.via(database.url), clients: 2, transactions: 10, seed: 9 });
@@ -283,14 +188,14 @@ DROP TABLE c;
     assert.ok(snapshots.every(({ final, pending }) => final && pending.transactions === 0));
     const { transactions } = await published(proxy);
     assert.equal(
-      sum(snapshots, (snapshot) => snapshot.transactions),
+      sumOf(snapshots, (snapshot) => snapshot.transactions),
       transactions,
     );
   });
 
   it('loses capture, not traffic, when the ring is full, and resynchronises', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    const proxy = await startProxy((await sharedKafka()).bootstrap, { flags: ['--ring-bytes', '262144'] });
+    const proxy = await startProxy({ flags: ['--ring-bytes', '262144'] });
     await proxy.service.waitForLine(/"publishing"/); // the worker has started: it would empty a ring of ordinary size later, too
     const rows = await withClient(proxy.via(database.url), async (client) => {
       const big = await client.query("SELECT repeat('y', 1000) AS pad FROM generate_series(1, 60000)");
@@ -308,7 +213,7 @@ DROP TABLE c;
 
   it('passes a cancel and notes it at the exchange it was for', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    const proxy = await startProxy((await sharedKafka()).bootstrap);
+    const proxy = await startProxy();
     await withClient(proxy.via(database.url), async (client) => {
       const sleeping = assert.rejects(client.query('SELECT pg_sleep(60)'), { code: '57014' });
       const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
@@ -343,7 +248,7 @@ DROP TABLE c;
 
   it('lets an open transaction end when it is asked to stop, and captures it', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
-    const proxy = await startProxy((await sharedKafka()).bootstrap);
+    const proxy = await startProxy();
     let stopped = Promise.resolve();
     await withClient(proxy.via(database.url), async (client) => {
       await client.query('BEGIN');

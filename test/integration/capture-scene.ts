@@ -105,6 +105,7 @@ export function captureSnapshotIn(value: Uint8Array | null, sourceName: string):
 export interface Published {
   readonly transactions: number;
   readonly gapTransactions: number;
+  readonly gaps: number;
   readonly batches: readonly EnvelopeBatch[];
 }
 
@@ -118,12 +119,15 @@ export async function published({
   });
   const ended = new Set<string>();
   let gapTransactions = 0;
+  let gaps = 0;
   for (const { record } of batches.flatMap(({ records }) => records)) {
     if (record.case === 'envelope' && record.value.lastPart)
       ended.add(`${record.value.sessionId}/${record.value.sessionSeq}`);
-    if (record.case === 'gap') gapTransactions += Number(record.value.transactions);
+    if (record.case !== 'gap') continue;
+    gaps += 1;
+    gapTransactions += Number(record.value.transactions);
   }
-  return { transactions: ended.size, gapTransactions, batches };
+  return { transactions: ended.size, gapTransactions, gaps, batches };
 }
 
 /** Writes a control record as it is, and returns its revision. A string is written as it stands. */

@@ -4,7 +4,14 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type CleanUp, startKafka, temporaryDirectory, uniqueName, waitFor } from '@mirrorstream/testkit';
+import {
+  type CleanUp,
+  quickDirectory,
+  startKafka,
+  temporaryDirectory,
+  uniqueName,
+  waitFor,
+} from '@mirrorstream/testkit';
 import { closedBooks, createTraffic, gapTransactions, reasonsOf, waitForSnapshot } from './capture-fault-scene.ts';
 import { endProxies, snapshotsOf, startProxy, stopInOrder, sumOf } from './capture-scene.ts';
 
@@ -60,7 +67,7 @@ const small = ['--publish-buffer-bytes', '1048576'];
 describe('the spool', { timeout: 240_000 }, () => {
   it('bridges an outage under load: nothing is lost, each session in order, and the disk is empty again', async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = await temporaryDirectory('spool');
+    const spoolDir = await quickDirectory('spool');
     const proxy = await startProxy({ brokers: broker.bootstrap, flags: [...small, '--spool-dir', spoolDir] });
     await proxy.service.waitForLine(/"publishing"/);
     let sent = await traffic.run(proxy, 100);
@@ -78,7 +85,7 @@ describe('the spool', { timeout: 240_000 }, () => {
 
   it('survives kill -9 of the proxy, twice: the next ones deliver it, and count each transaction once', async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = await temporaryDirectory('spool');
+    const spoolDir = await quickDirectory('spool');
     const sourceName = uniqueName('proxy');
     const start = () =>
       startProxy({ brokers: broker.bootstrap, sourceName, flags: [...small, '--spool-dir', spoolDir] });
@@ -136,7 +143,7 @@ describe('the spool', { timeout: 240_000 }, () => {
 
   it('takes what is left when the proxy is stopped in an outage; the next start delivers it', async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = await temporaryDirectory('spool');
+    const spoolDir = await quickDirectory('spool');
     const sourceName = uniqueName('proxy');
     const flags = ['--spool-dir', spoolDir];
     const first = await startProxy({ brokers: broker.bootstrap, sourceName, flags });
@@ -155,7 +162,7 @@ describe('the spool', { timeout: 240_000 }, () => {
 
   it('refuses the newest when it is full, tells gaps that say so, and captures again', async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = await temporaryDirectory('spool');
+    const spoolDir = await quickDirectory('spool');
     const flags = [...small, '--spool-dir', spoolDir, '--spool-bytes', '1048576'];
     const proxy = await startProxy({ brokers: broker.bootstrap, flags });
     await proxy.service.waitForLine(/"publishing"/);
@@ -178,7 +185,7 @@ describe('the spool', { timeout: 240_000 }, () => {
     skip: !isRoot,
   }, async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = join(await temporaryDirectory('spool'), 'small');
+    const spoolDir = join(await quickDirectory('spool'), 'small');
     await mkdir(spoolDir);
     execFileSync(mountCommand, ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', spoolDir]);
     t.after(() => execFileSync(umountCommand, ['-l', spoolDir]));
@@ -203,7 +210,7 @@ describe('the spool', { timeout: 240_000 }, () => {
 
   it('has one owner: a second proxy of the same name captures without it until the first has ended', async (t) => {
     const traffic = await createTraffic(t);
-    const spoolDir = await temporaryDirectory('spool');
+    const spoolDir = await quickDirectory('spool');
     const sourceName = uniqueName('proxy');
     const start = () => startProxy({ brokers: broker.bootstrap, sourceName, flags: ['--spool-dir', spoolDir] });
     const first = await start();

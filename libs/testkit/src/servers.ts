@@ -1,6 +1,6 @@
 // The servers tests run against: one Kafka and one set of PostgreSQL servers per test run, or own ones where a test needs them.
 import { rmSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { access, chmod, constants, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -43,6 +43,9 @@ export type SharedServerName = keyof typeof sharedServers;
 export const sharedKafkaVariable = 'MIRRORSTREAM_TEST_KAFKA';
 export const sharedPostgresVariable = (name: SharedServerName): string =>
   `MIRRORSTREAM_TEST_POSTGRES_${name.toUpperCase()}`;
+
+/** Linux has it. */
+const sharedMemory = '/dev/shm';
 
 let ownKafka: Promise<KafkaAddress> | undefined;
 const ownPostgres = new Map<SharedServerName, Promise<PostgresAddress>>();
@@ -115,8 +118,24 @@ function killAtExit(server: KafkaBroker | PostgresServer): void {
 }
 
 /** A folder that is deleted when this process exits, reachable by the user PostgreSQL runs as. */
-export async function temporaryDirectory(purpose: string): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), `mirrorstream-test-${purpose}-`));
+export function temporaryDirectory(purpose: string): Promise<string> {
+  return newDirectory(tmpdir(), purpose);
+}
+
+/**
+ * The same in memory where there is such a place: for tests in which the disk is not the fault under test. Beside other servers'
+ * fsyncs a disk may take seconds for anything.
+ */
+export async function quickDirectory(purpose: string): Promise<string> {
+  const place = await access(sharedMemory, constants.W_OK).then(
+    () => sharedMemory,
+    () => tmpdir(),
+  );
+  return await newDirectory(place, purpose);
+}
+
+async function newDirectory(place: string, purpose: string): Promise<string> {
+  const dir = await mkdtemp(join(place, `mirrorstream-test-${purpose}-`));
   await chmod(dir, 0o755);
   clearAtExit();
   folders.add(dir);

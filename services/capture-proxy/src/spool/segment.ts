@@ -1,6 +1,6 @@
 // One segment file: appended to, read from the front, and deleted when all of its records are settled.
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Decoded, decodeFrames, segmentMagic } from './segment-format.ts';
 
 const suffix = '.segment';
@@ -21,6 +21,8 @@ export class Segment {
   readonly unread = { records: 0, transactions: 0, sizeBytes: 0 };
   #writer: FileHandle | null;
   #reader: FileHandle | null = null;
+  /** A file's name is durable when its folder is. */
+  #named = false;
 
   private constructor(path: string, writer: FileHandle | null) {
     this.path = path;
@@ -32,7 +34,6 @@ export class Segment {
     const writer = await open(path, 'wx');
     try {
       await writer.write(segmentMagic, 0, segmentMagic.length, 0);
-      await syncFolder(folder);
       return new Segment(path, writer);
     } catch (error) {
       await writer.close();
@@ -70,18 +71,26 @@ export class Segment {
     }
   }
 
+  /** What is appended outlives a power cut from here on. A disk may take seconds for it: nothing that is appended waits for it. */
   async sync(): Promise<void> {
+    if (this.#writer === null) return;
+    if (!this.#named) await syncFolder(dirname(this.path));
+    this.#named = true;
     await this.#writer?.datasync();
   }
 
-  /** Nothing is appended any more. */
-  async seal(): Promise<void> {
-    const writer = this.#writer;
-    this.#writer = null;
+  /** Nothing is appended any more: `finish` is to be called, at leisure. */
+  seal(): void {
     this.sealed = true;
+  }
+
+  /** Of a sealed segment: the last of it is durable, and it is not open for writing any more. */
+  async finish(): Promise<void> {
     try {
-      await writer?.datasync();
+      await this.sync();
     } finally {
+      const writer = this.#writer;
+      this.#writer = null;
       await writer?.close();
     }
   }
@@ -129,7 +138,6 @@ export class Segment {
   }
 }
 
-/** A file's name is durable when its folder is. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   await handle.sync().finally(() => handle.close());

@@ -1,6 +1,6 @@
 // The spool gives back everything in order, bounded, from disk or memory; deletes what is settled; and is read by the next process.
 import assert from 'node:assert/strict';
-import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { seededRandom, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
@@ -86,6 +86,27 @@ describe('the spool', () => {
     for (let number = 1; number <= 5; number++) spool.append(record(number));
     assert.deepEqual(numbers(await spool.read(1_000_000)), [1, 2, 3, 4, 5]);
     assert.deepEqual([spool.isEmpty, spool.memoryBytes, await files()], [true, 0, []]);
+  });
+
+  it('writes on, in many segments, while the disk makes nothing durable; and ends all the same', async (t) => {
+    const { spool, segments, numbers, readAll } = await fixture();
+    const anyFile = await open(process.execPath);
+    const fileHandle = Object.getPrototypeOf(anyFile) as FileHandle;
+    await anyFile.close();
+    const hanging = Promise.withResolvers<void>();
+    const stuck = () => hanging.promise;
+    const asked = [t.mock.method(fileHandle, 'datasync', stuck), t.mock.method(fileHandle, 'sync', stuck)];
+    for (let number = 1; number <= 100; number++) spool.append(record(number, 1_000));
+    await waitFor(() => spool.memoryBytes === 0, { what: 'all of it to be written' });
+    await waitFor(() => asked.some(({ mock }) => mock.callCount() > 0), { what: 'it to be made durable' });
+    assert.ok((await segments()).length > 20);
+    assert.deepEqual(
+      numbers(await readAll()),
+      Array.from({ length: 100 }, (_, i) => i + 1),
+    );
+    assert.deepEqual(await spool.close(50), []);
+    hanging.resolve();
+    await spool.end();
   });
 
   it('writes copies of what is sent from memory, keeps them for a successor, and never reads them back itself', async () => {

@@ -3,6 +3,7 @@
 //   read ◄─ [ segments, unread ] ◄─ [ being written ] ◄─ [ tail ] ◄─ append
 // Writing and reading are asynchronous; nothing here makes the caller wait. When the disk refuses, the tail stays in memory and is
 // written later; when all that was written is read, the reader takes from the tail directly. The limits are the caller's.
+// Writing never waits for fdatasync, which a busy disk takes seconds for: memory is free again as soon as the kernel has the bytes.
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Segment } from './segment.ts';
@@ -55,6 +56,9 @@ export class Spool {
   #syncTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #snapshotKeptMs = Number.NEGATIVE_INFINITY;
+  #keepingSnapshot = false;
+  /** What makes segments durable, one after the other: a slow disk holds one of the process's file threads, not all of them. */
+  #durable: Promise<void> = Promise.resolve();
 
   constructor(options: SpoolOptions, events: SpoolEvents) {
     this.#options = options;
@@ -143,9 +147,14 @@ export class Spool {
   tick(nowMs: number): void {
     if (this.#tail.waits) void this.#write();
     const due = nowMs - this.#snapshotKeptMs >= snapshotEveryMs;
-    if (!due || this.#segments.length === 0 || this.#closed) return;
+    if (!due || this.#keepingSnapshot || this.#segments.length === 0 || this.#closed) return;
     this.#snapshotKeptMs = nowMs;
-    void this.#keepSnapshot().catch(() => undefined); // tried again in a second; the segments tell the rest
+    this.#keepingSnapshot = true;
+    void this.#keepSnapshot()
+      .catch(() => undefined) // tried again in a second; the segments tell the rest
+      .finally(() => {
+        this.#keepingSnapshot = false;
+      });
   }
 
   /** Writes what is in memory, for at most deadlineMs, and ends. Returns what could not be written. */
@@ -159,7 +168,11 @@ export class Spool {
     this.#closed = true;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#syncTimer);
-    await this.#active?.sync().catch(() => undefined);
+    this.#later(async () => this.#active?.sync());
+    await Promise.race([
+      this.#durable,
+      new Promise((resolve) => setTimeout(resolve, Math.max(0, untilMs - performance.now())).unref()),
+    ]);
     return this.#tail.unwritten();
   }
 
@@ -178,9 +191,9 @@ export class Spool {
     this.#busy = true;
     try {
       while (this.#tail.waits && !this.#holds()) await this.#writeNext();
-      if (this.#sealWanted && !this.#tail.waits) await this.#seal();
+      if (this.#sealWanted && !this.#tail.waits) this.#seal();
     } catch (error) {
-      await this.#refused(error as Error);
+      this.#refused(error as Error);
     } finally {
       this.#busy = false;
     }
@@ -202,7 +215,7 @@ export class Spool {
     this.#tail.written();
     segment.validBytes += sizeBytes;
     for (const entry of entries) this.#written(entry, segment);
-    this.#syncTimer ??= setTimeout(() => void this.#sync(), syncEveryMs);
+    this.#syncTimer ??= setTimeout(() => this.#later(() => this.#sync()), syncEveryMs);
     if (!this.#failing) return;
     this.#failing = false;
     this.#events.onMended();
@@ -225,11 +238,11 @@ export class Spool {
 
   async #segmentFor(sizeBytes: number): Promise<Segment> {
     const { folder, segmentBytes } = this.#options;
-    if (this.#active !== null && this.#active.validBytes + sizeBytes > segmentBytes) await this.#seal();
+    if (this.#active !== null && this.#active.validBytes + sizeBytes > segmentBytes) this.#seal();
     if (this.#active !== null) return this.#active;
     if (this.#nextIndex === 1) {
       await mkdir(folder, { recursive: true });
-      await this.#keepSnapshot();
+      await this.#keepSnapshot(false);
     }
     this.#active = await Segment.create(folder, this.#nextIndex);
     this.#nextIndex += 1;
@@ -238,45 +251,55 @@ export class Spool {
     return this.#active;
   }
 
-  async #seal(): Promise<void> {
+  #seal(): void {
     const segment = this.#active;
     this.#sealWanted = false;
     this.#active = null;
     if (segment === null) return;
-    await segment.seal();
+    segment.seal();
+    this.#later(() => segment.finish());
     this.#removeIfDone(segment);
   }
 
   /** What could not be written stays at the front of the tail. */
-  async #refused(error: Error): Promise<void> {
+  #refused(error: Error): void {
     this.#tail.refused();
-    this.failures += 1;
-    await this.#seal().catch(() => undefined);
+    this.#seal();
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
       void this.#write();
     }, retryMs);
+    this.#fails(error);
+  }
+
+  #fails(error: Error): void {
+    this.failures += 1;
     if (this.#failing) return;
     this.#failing = true;
     this.#events.onFailing(error);
   }
 
-  async #sync(): Promise<void> {
-    this.#syncTimer = undefined;
-    try {
-      await this.#active?.sync();
-    } catch (error) {
-      if (!this.#busy && !this.#closed) await this.#refused(error as Error);
-    }
+  /** Whether it worked shows later than the write: what follows goes to a new file. */
+  #later(makeDurable: () => Promise<void>): void {
+    this.#durable = this.#durable.then(makeDurable).catch((error: Error) => {
+      if (this.#closed) return;
+      this.#sealWanted = true;
+      this.#fails(error);
+    });
   }
 
-  async #keepSnapshot(): Promise<void> {
+  async #sync(): Promise<void> {
+    this.#syncTimer = undefined; // what is written from now on needs another one
+    await this.#active?.sync();
+  }
+
+  async #keepSnapshot(durable = true): Promise<void> {
     this.#snapshotKeptMs = performance.now();
     const path = join(this.#options.folder, snapshotFile);
     const file = await open(`${path}.part`, 'w');
     try {
       await file.writeFile(JSON.stringify(this.#options.snapshot()));
-      await file.datasync();
+      if (durable) await file.datasync();
     } finally {
       await file.close();
     }

@@ -82,9 +82,9 @@ describe('the outbox', () => {
     const { outbox, acknowledge } = await scene({ withSpool: false });
     assert.equal(outbox.offer(record(0, 1, memoryBytes)), 'accepted');
     assert.equal(outbox.offer(record(0, 2, 1)), GapReason.PUBLISH_BUFFER_FULL);
-    assert.equal(outbox.hasRoom(), false);
+    assert.equal(outbox.refusal(), GapReason.PUBLISH_BUFFER_FULL);
     acknowledge(1);
-    assert.equal(outbox.hasRoom(), true);
+    assert.equal(outbox.refusal(), null);
   });
 
   it('diverts when Kafka has acknowledged nothing for a second, and what memory held is on the disk, too', async () => {
@@ -121,7 +121,22 @@ describe('the outbox', () => {
     quick.outbox.tick();
     const offered = Array.from({ length: 9 }, (_, i) => quick.outbox.offer(record(0, 2 + i, memoryBytes / 16)));
     assert.deepEqual([...new Set(offered)], ['accepted', GapReason.PUBLISH_BUFFER_FULL], 'faster than the disk');
+    assert.equal(quick.outbox.refusal(), GapReason.PUBLISH_BUFFER_FULL);
     await quick.drain();
+    assert.equal(quick.outbox.refusal(), null);
+  });
+
+  it('goes on refusing for the reason of now: first the disk was slow, then the spool is full', async () => {
+    const { clock, outbox, spool } = await scene({ spoolBytes: 40_000 });
+    outbox.offer(record(0, 1, 100));
+    clock.nowMs += 1_000;
+    outbox.tick();
+    let number = 2;
+    let refusal: string | GapReason = 'accepted';
+    while (refusal === 'accepted') refusal = outbox.offer(record(0, number++, 1_000));
+    assert.equal(refusal, GapReason.PUBLISH_BUFFER_FULL);
+    await waitFor(() => spool.memoryBytes === 0, { what: 'the tail to be written', everyMs: 1 });
+    assert.equal(outbox.refusal(), GapReason.SPOOL_FULL);
   });
 
   for (let seed = 1; seed <= 4; seed++) {

@@ -75,18 +75,18 @@ export class Outbox implements Outlet {
     const { memoryBytes, spoolBytes, otherBytes } = this.#options;
     if (spool.sizeBytes + otherBytes() + record.sizeBytes > spoolBytes) return GapReason.SPOOL_FULL;
     // Whatever the batcher holds: it was full, perhaps, before there was a spool, and empties only when Kafka is back.
-    if (spool.memoryBytes + record.sizeBytes > memoryBytes * tailShare)
-      return spool.failing ? GapReason.SPOOL_FAILED : GapReason.PUBLISH_BUFFER_FULL;
+    if (spool.memoryBytes + record.sizeBytes > memoryBytes * tailShare) return tailRefusal(spool);
     spool.append(record);
     return 'accepted';
   }
 
-  hasRoom(): boolean {
+  refusal(): GapReason | null {
     const { memoryBytes, spoolBytes, otherBytes } = this.#options;
     const spool = this.#diverted ? this.#spool : null;
-    if (spool === null) return this.#batcher.stats().bufferedBytes < memoryBytes * roomShare;
-    if (spool.memoryBytes >= memoryBytes * tailShare * roomShare) return false;
-    return spool.sizeBytes + otherBytes() < spoolBytes * roomShare;
+    if (spool === null)
+      return this.#batcher.stats().bufferedBytes < memoryBytes * roomShare ? null : GapReason.PUBLISH_BUFFER_FULL;
+    if (spool.sizeBytes + otherBytes() >= spoolBytes * roomShare) return GapReason.SPOOL_FULL;
+    return spool.memoryBytes < memoryBytes * tailShare * roomShare ? null : tailRefusal(spool);
   }
 
   /** The batcher is done with a record, one way or the other. True: nobody else looks at its bytes. */
@@ -197,3 +197,6 @@ export class Outbox implements Outlet {
     return this.#ready.length === 0 && this.#batcher.stats().bufferedBytes < limitBytes;
   }
 }
+
+const tailRefusal = (spool: Spool): GapReason =>
+  spool.failing ? GapReason.SPOOL_FAILED : GapReason.PUBLISH_BUFFER_FULL;

@@ -67,7 +67,7 @@ function fixture(recordBytes = 64 * 1024) {
         offered.push(record);
         return 'accepted';
       },
-      hasRoom: () => gate.room,
+      refusal: () => (gate.room ? null : GapReason.PUBLISH_BUFFER_FULL),
     },
     ledger,
   );

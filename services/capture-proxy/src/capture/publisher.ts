@@ -51,11 +51,12 @@ interface PendingGap {
   afterSeq: number;
 }
 
-/** Where records go. `hasRoom` is asked only after a refusal. */
+/** Where records go. */
 export interface Outlet {
   /** Or why it was not accepted. */
   offer(record: CaptureRecord): 'accepted' | GapReason;
-  hasRoom(): boolean;
+  /** Asked after a refusal: null once there is room again, else what is in the way now, which may be something else than at first. */
+  refusal(): GapReason | null;
 }
 
 class PartitionBatch {
@@ -106,7 +107,7 @@ export class Publisher {
 
   /** Sends what has waited long enough. Call it every few ms. */
   tick(monoUs: number): void {
-    if (this.#refusal !== null && this.#outlet.hasRoom()) this.#refusal = null;
+    if (this.#refusal !== null) this.#refusal = this.#outlet.refusal();
     if (this.#refusal === null) for (const batch of this.#withGaps) this.#tellGaps(batch, monoUs);
     if (this.#filling.size === 0 || monoUs - this.#oldestUs < this.#options.lingerUs) return;
     for (const batch of this.#filling) this.#flush(batch, monoUs);

@@ -1,6 +1,7 @@
 // Test only: servers, databases, conditions with deadlines, seeded randomness, load, services as processes.
 export * from './certificates.ts';
 export * from './databases.ts';
+export * from './fault-proxy.ts';
 export * from './latency-histogram.ts';
 export * from './seeded-random.ts';
 export * from './servers.ts';

@@ -1,16 +1,18 @@
 // One captured session on the mirror: a state machine that takes envelopes and the mirror's bytes and says what to send, and when.
 //
-// Envelopes queue up in `works`; `cursor` is the one being sent, those before it wait for answers. An exchange is sent when its time has
-// come and all that production had answered before it was sent is answered here: so what production's client pipelined is pipelined,
-// and what it waited for is waited for. Opens nothing; one step, one list of effects.
+// Envelopes queue up; an exchange is sent when its time has come and all that production had answered before it was sent is answered
+// here: so what production's client pipelined is pipelined, and what it waited for is waited for. Opens nothing; one step, one list of
+// effects.
 import { AnswerDigester } from '@mirrorstream/compare';
 import { DependencyReason, type SessionContext } from '@mirrorstream/envelope';
-import { contextFrames } from './context-frames.ts';
 import { judgeFlight } from './flight-verdict.ts';
 import { type Flight, Flights } from './flights.ts';
+import { LaneClock } from './lane-clock.ts';
+import { LaneQueue } from './lane-queue.ts';
 import { LaneResults } from './lane-results.ts';
 import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
-import { type Chunk, type PartWork, type Piece, partWork, type Work } from './lane-work.ts';
+import type { Chunk, PartWork, Piece } from './lane-work.ts';
+import { SessionHistory } from './session-history.ts';
 import { OutcomeTally } from './transaction-outcome.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
@@ -18,30 +20,19 @@ const ABANDON_WAIT_US = 2_000_000;
 
 const MAX_FRUITLESS_CONNECTIONS = 3;
 
-/** What a session must have gone through on this very connection. Locks can be taken and notifications listened for on any. */
-const needHistory: readonly DependencyReason[] = [
-  DependencyReason.TEMP_TABLE,
-  DependencyReason.HELD_CURSOR,
-  DependencyReason.UNKNOWN_STATEMENT,
-];
-
 type Readiness = 'go' | 'wait' | 'again';
 
 export class Lane {
   readonly sessionId: string;
   readonly #options: LaneOptions;
+  readonly #clock = new LaneClock();
+  readonly #queue = new LaneQueue();
+  readonly #history = new SessionHistory();
   readonly #flights: Flights;
   readonly #results: LaneResults;
   readonly #capturedDigester = new AnswerDigester();
   readonly #tally = new OutcomeTally();
   #tallySeq = 0;
-
-  #works: Work[] = [];
-  #cursor = 0;
-  #pieceAt = 0;
-  #chunkAt = 0;
-  /** The client waited at the end of the piece before. */
-  #waitsAtPiece = false;
 
   #connection: 'none' | 'connecting' | 'open' = 'none';
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
@@ -49,26 +40,14 @@ export class Lane {
   #held = false;
   /** Of the first envelope that brought one: says whom to connect as. */
   #context: SessionContext | null = null;
-  /** The connection has not been told of any settings yet. */
-  #fresh = false;
-  /** The session began before this connection. */
-  #historyLost = false;
-  #afterGap = false;
-  /** session_seq of the last transaction begun on the mirror. */
-  #played = 0;
   /** session_seq of the transaction whose last byte is not sent yet. */
   #open: number | null = null;
-  /** A failed transaction of which parts are still to come. */
-  #doomed: { readonly seq: number; readonly reason: FailedReason } | null = null;
-  #accepted = { seq: 0, part: -1, last: true };
+  /** The client waited at the end of the piece before. */
+  #waitsAtPiece = false;
   #fruitless = 0;
   #abandonedAtUs = 0;
   #activeAtUs = 0;
-
-  #nowUs = 0;
   #out: LaneEffect[] = [];
-  #wakeAtUs = Number.POSITIVE_INFINITY;
-  #wokenAtUs = Number.POSITIVE_INFINITY;
 
   constructor(options: LaneOptions) {
     this.sessionId = options.sessionId;
@@ -82,25 +61,22 @@ export class Lane {
 
   /** Neither queued nor under way, and outside a transaction. */
   get idle(): boolean {
-    return this.#works.length === 0 && this.#flights.size === 0 && this.#open === null;
+    return this.#queue.isEmpty && this.#flights.size === 0 && this.#open === null;
   }
 
   /** The highest session_seq taken in, and whether to its last part. */
   get accepted(): { readonly seq: number; readonly part: number; readonly last: boolean } {
-    return this.#accepted;
+    return this.#queue.accepted;
   }
 
   step(input: LaneInput, nowUs: number): readonly LaneEffect[] {
-    this.#nowUs = nowUs;
     this.#out = [];
     if (this.#purpose === 'ended') return this.#out;
-    this.#wakeAtUs = Number.POSITIVE_INFINITY;
+    this.#clock.begin(nowUs);
     this.#take(input);
     this.#pump();
-    if (this.#wakeAtUs !== this.#wokenAtUs) {
-      this.#wokenAtUs = this.#wakeAtUs;
-      this.#out.push({ kind: 'wakeAt', atUs: this.#wakeAtUs });
-    }
+    const atUs = this.#clock.newWish();
+    if (atUs !== null) this.#out.push({ kind: 'wakeAt', atUs });
     return this.#out;
   }
 
@@ -110,21 +86,21 @@ export class Lane {
         this.#takeEnvelope(input);
         return;
       case 'sessionEnd':
-        this.#works.push({ kind: 'sessionEnd', place: input.place, atUs: input.atUs, sizeBytes: input.sizeBytes });
+        this.#queue.takeEnd(input);
         return;
       case 'gap':
-        this.#afterGap = true;
+        this.#history.gap();
         return;
       case 'connected':
         this.#connection = 'open';
-        this.#fresh = true;
+        this.#history.connected();
         this.#flights.reset();
         return;
       case 'connectFailed':
         this.#connectFailed(input.reason);
         return;
       case 'bytes':
-        if (this.#flights.receive(input.chunk, this.#nowUs)) return;
+        if (this.#flights.receive(input.chunk, this.#clock.nowUs)) return;
         this.#failTouched('connectionLost');
         this.#dropConnection('destroy');
         return;
@@ -141,7 +117,7 @@ export class Lane {
         this.#held = input.on;
         return;
       case 'timer':
-        this.#wokenAtUs = Number.POSITIVE_INFINITY;
+        this.#clock.fired();
         return;
       case 'evict':
         if (this.idle && this.#connection === 'open') this.#dropConnection('terminate');
@@ -151,7 +127,7 @@ export class Lane {
         return;
       case 'abandon':
         this.#purpose = 'abandoned';
-        this.#abandonedAtUs = this.#nowUs;
+        this.#abandonedAtUs = this.#clock.nowUs;
         return;
       default:
         input satisfies never;
@@ -159,27 +135,18 @@ export class Lane {
   }
 
   #takeEnvelope({ place, envelope, sizeBytes }: Extract<LaneInput, { kind: 'envelope' }>): void {
-    const seq = Number(envelope.sessionSeq);
-    const { part, lastPart } = envelope;
-    const before = this.#accepted;
-    if (seq < before.seq || (seq === before.seq && (part <= before.part || before.last))) {
-      const transactions = lastPart ? 1 : 0;
+    if (!this.#queue.take(place, envelope, sizeBytes)) {
+      const transactions = envelope.lastPart ? 1 : 0;
       this.#out.push({ kind: 'duplicate', offset: place.offset, transactions, releasedBytes: sizeBytes });
       return;
     }
-    this.#accepted = { seq, part, last: lastPart };
     this.#context ??= envelope.context ?? null;
-    const work = partWork(place, envelope, sizeBytes);
-    if (this.#doomed?.seq === seq) work.failed = this.#doomed.reason;
-    if (this.#doomed !== null && (this.#doomed.seq !== seq || lastPart)) this.#doomed = null;
-    this.#works.push(work);
-    this.#activeAtUs = this.#nowUs;
+    this.#activeAtUs = this.#clock.nowUs;
   }
 
   #pump(): void {
     if (this.#purpose === 'abandoned') {
-      if (this.#flights.size === 0 || this.#nowUs >= this.#abandonedAtUs + ABANDON_WAIT_US) this.#end('destroy');
-      else this.#wake(this.#abandonedAtUs + ABANDON_WAIT_US);
+      if (this.#flights.size === 0 || this.#clock.reached(this.#abandonedAtUs + ABANDON_WAIT_US)) this.#end('destroy');
       return;
     }
     do this.#publish();
@@ -188,8 +155,8 @@ export class Lane {
 
   /** Sends the next chunk if it may go; true when something changed and it is worth looking again. */
   #advance(): boolean {
-    const work = this.#works[this.#cursor];
-    if (this.#purpose === 'draining' && this.#open === null && this.#flights.size === 0 && this.#cursor === 0) {
+    const work = this.#queue.current;
+    if (this.#purpose === 'draining' && this.#open === null && this.#flights.size === 0 && this.#queue.isUntouched) {
       this.#end('terminate');
       return false;
     }
@@ -199,17 +166,17 @@ export class Lane {
       this.#pass(work);
       return true;
     }
-    const readiness = this.#pieceAt === 0 && this.#chunkAt === 0 ? this.#readiness(work) : 'go';
+    const readiness = this.#queue.atWorkStart ? this.#readiness(work) : 'go';
     if (readiness !== 'go') return readiness === 'again';
     if (hollow) {
       this.#begun(work, 0);
       this.#pass(work);
       return true;
     }
-    const piece = work.pieces[this.#pieceAt] as Piece;
-    const chunk = piece.chunks[this.#chunkAt] as Chunk;
-    const dueAtUs = this.#options.pacing.dueAtUs(chunk.capturedAtUs, this.#nowUs);
-    if (!this.#reached(dueAtUs)) return false;
+    const piece = this.#queue.piece(work);
+    const chunk = this.#queue.chunk(piece);
+    const dueAtUs = this.#options.pacing.dueAtUs(chunk.capturedAtUs, this.#clock.nowUs);
+    if (!this.#clock.reached(dueAtUs)) return false;
     if (this.#blocked || this.#held || !this.#repliesAllow(piece)) return false;
     this.#send(work, piece, chunk, dueAtUs);
     return true;
@@ -233,25 +200,20 @@ export class Lane {
       this.#out.push({ kind: 'connect', context: this.#context });
     }
     if (this.#connection === 'connecting') return 'wait';
-    const strange = begins && (this.#fresh || this.#afterGap || seq !== this.#played + 1);
+    const strange = begins && this.#history.isStrange(seq);
     if (strange && this.#flights.size > 0) return 'wait';
-    if (this.#fresh) this.#historyLost = seq !== 1;
-    if (begins && this.#historyLost && envelope.dependsOnSession.some((reason) => needHistory.includes(reason)))
-      return this.#doom(seq, 'dependsOnSession');
-    if (strange) return this.#applyContext(work);
+    if (begins && this.#history.lacks(envelope, seq)) return this.#doom(seq, 'dependsOnSession');
+    if (strange) return this.#applyContext(envelope.context ?? this.#context, seq);
     return this.#flights.head?.kind === 'context' ? 'wait' : 'go';
   }
 
-  #applyContext(work: PartWork): Readiness {
-    const context = work.envelope.context ?? this.#context;
-    const bytes = context === null ? null : contextFrames(context, this.#fresh ? 'fresh' : 'used');
-    if (bytes === 'damaged') return this.#doom(work.seq, 'incomplete');
-    this.#fresh = false;
-    this.#afterGap = false;
-    this.#played = work.seq - 1;
+  #applyContext(context: SessionContext, seq: number): Readiness {
+    const bytes = this.#history.catchUp(context, seq);
+    if (bytes === 'damaged') return this.#doom(seq, 'incomplete');
     if (bytes === null) return 'again';
-    const flight = this.#flights.begin('context', this.#nowUs);
-    this.#flights.sending(flight, bytes, 0, bytes.length, this.#nowUs);
+    const { nowUs } = this.#clock;
+    const flight = this.#flights.begin('context', nowUs);
+    this.#flights.sending(flight, bytes, 0, bytes.length, nowUs);
     flight.complete = true;
     this.#out.push({ kind: 'send', bytes });
     return 'again';
@@ -260,7 +222,7 @@ export class Lane {
   #repliesAllow(piece: Piece): boolean {
     const { head, tail } = this.#flights;
     if (tail !== undefined && !tail.complete) {
-      if (this.#chunkAt === 0 && !this.#waitsAtPiece) return true;
+      if (this.#queue.atPieceStart && !this.#waitsAtPiece) return true;
       return this.#hasReplied(tail);
     }
     if (head === undefined) return true;
@@ -272,11 +234,11 @@ export class Lane {
     if (flight !== this.#flights.head) return false;
     const { mode } = this.#flights.ledger;
     if (flight.repliesSinceSend > 0 || mode === 'copyIn' || mode === 'discarding') return true;
-    return this.#reached(flight.lastSendAtUs + this.#options.segmentWaitMs * 1000);
+    return this.#clock.reached(flight.lastSendAtUs + this.#options.segmentWaitMs * 1000);
   }
 
   #send(work: PartWork, piece: Piece, chunk: Chunk, dueAtUs: number): void {
-    const nowUs = this.#nowUs;
+    const nowUs = this.#clock.nowUs;
     if (work.sentAtUs === 0) this.#begun(work, dueAtUs);
     const tail = this.#flights.tail;
     const flight = tail !== undefined && !tail.complete ? tail : this.#flights.begin('exchange', nowUs);
@@ -285,10 +247,7 @@ export class Lane {
       this.#flights.sending(flight, exchange.request, chunk.from, chunk.to, nowUs);
       this.#out.push({ kind: 'send', bytes: exchange.request.subarray(chunk.from, chunk.to) });
     }
-    this.#chunkAt += 1;
-    if (this.#chunkAt < piece.chunks.length) return;
-    this.#chunkAt = 0;
-    this.#pieceAt += 1;
+    if (!this.#queue.chunkSent(piece)) return;
     if (exchange.continues) {
       this.#waitsAtPiece = piece.waitsAtEnd;
       work.finishedPieces += 1;
@@ -301,34 +260,32 @@ export class Lane {
       this.#waitsAtPiece = false;
       this.#flights.settle(nowUs);
     }
-    if (this.#pieceAt === work.pieces.length) this.#pass(work);
+    if (this.#queue.isSent(work)) this.#pass(work);
   }
 
   #begun(work: PartWork, dueAtUs: number): void {
-    work.sentAtUs = this.#nowUs;
-    work.scheduledAtUs = dueAtUs === 0 ? this.#nowUs : dueAtUs;
+    work.sentAtUs = this.#clock.nowUs;
+    work.scheduledAtUs = dueAtUs === 0 ? this.#clock.nowUs : dueAtUs;
     this.#fruitless = 0;
     this.#open = work.seq;
-    this.#played = work.seq;
+    this.#history.begun(work.seq);
   }
 
   /** All of this part is sent, or none of it will be. */
   #pass(work: PartWork): void {
-    this.#cursor += 1;
-    this.#pieceAt = 0;
-    this.#chunkAt = 0;
+    this.#queue.pass();
     if (work.envelope.lastPart && this.#open === work.seq) this.#open = null;
   }
 
   #flightDone(flight: Flight): void {
     const { owner, exchange } = flight;
-    this.#activeAtUs = this.#nowUs;
+    this.#activeAtUs = this.#clock.nowUs;
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
     const { rawCapBytes } = this.#options;
     const verdict = judgeFlight(flight, exchange, owner.envelope, this.#capturedDigester, rawCapBytes);
     owner.statements.push(...verdict.statements);
     owner.finishedPieces += 1;
-    owner.doneAtUs = this.#nowUs;
+    owner.doneAtUs = this.#clock.nowUs;
     if (this.#tallySeq !== owner.seq) this.#tally.reset();
     this.#tallySeq = owner.seq;
     this.#tally.add(verdict.replayed, flight.status !== '');
@@ -336,20 +293,17 @@ export class Lane {
 
   /** Results leave in the order of the session. */
   #publish(): void {
-    for (let work = this.#works[0]; work !== undefined; work = this.#works[0]) {
+    for (let work = this.#queue.reportable(); work !== null; work = this.#queue.reportable()) {
       if (work.kind === 'sessionEnd') {
         if (this.#flights.size > 0) return;
-        const dueAtUs = this.#options.pacing.dueAtUs(work.atUs, this.#nowUs);
-        if (!this.#reached(dueAtUs)) return;
+        const dueAtUs = this.#options.pacing.dueAtUs(work.atUs, this.#clock.nowUs);
+        if (!this.#clock.reached(dueAtUs)) return;
         this.#out.push(this.#results.ofSessionEnd(work));
         this.#end('terminate');
         return;
       }
-      const sent = this.#cursor > 0 && work.finishedPieces === work.pieces.length;
-      if (work.failed === null && !sent) return;
       this.#out.push(this.#results.ofPart(work, this.#tally.outcome()));
-      this.#works.shift();
-      if (this.#cursor > 0) this.#cursor -= 1;
+      this.#queue.reported();
     }
   }
 
@@ -357,34 +311,28 @@ export class Lane {
     const head = this.#flights.head;
     const { segmentWaitMs, unansweredWaitMs, exchangeTimeoutMs, idleMs } = this.#options;
     if (head === undefined) {
-      if (this.idle && this.#reached(this.#activeAtUs + idleMs * 1000)) this.#end('terminate');
+      if (this.idle && this.#clock.reached(this.#activeAtUs + idleMs * 1000)) this.#end('terminate');
       return false;
     }
-    if (this.#flights.ledger.mode === 'uncertain' && this.#reached(head.lastSendAtUs + segmentWaitMs * 1000)) {
+    if (this.#flights.ledger.mode === 'uncertain' && this.#clock.reached(head.lastSendAtUs + segmentWaitMs * 1000)) {
       this.#flights.ledger.settleUncertain();
-      this.#flights.settle(this.#nowUs);
+      this.#flights.settle(this.#clock.nowUs);
       return true;
     }
     // Production's client is still sending: a COPY may take its time.
     if (!head.complete) return false;
     const unanswered = head.kind === 'exchange' && head.doneMonoUs === 0;
     const waitMs = unanswered ? unansweredWaitMs : exchangeTimeoutMs;
-    if (!this.#reached(head.lastSendAtUs + waitMs * 1000)) return false;
+    if (!this.#clock.reached(head.lastSendAtUs + waitMs * 1000)) return false;
     if (unanswered) this.#flights.finishHead();
     this.#failTouched('timeout');
     this.#dropConnection('destroy');
     return true;
   }
 
-  #reached(atUs: number): boolean {
-    if (this.#nowUs >= atUs) return true;
-    this.#wake(atUs);
-    return false;
-  }
-
   #connectFailed(reason: FailedReason): void {
     this.#connection = 'none';
-    const work = this.#works[this.#cursor];
+    const work = this.#queue.current;
     if (work?.kind === 'part') this.#doom(work.seq, reason);
   }
 
@@ -392,7 +340,7 @@ export class Lane {
     const head = this.#flights.head;
     // Production lost its connection at this place too: the mirror does the same, and that is all there is to replay.
     if (head?.owner && head.complete && head.doneMonoUs === 0) this.#flights.finishHead();
-    const work = this.#works[this.#cursor];
+    const work = this.#queue.current;
     if (!this.#failTouched('connectionLost') && work?.kind === 'part') this.#countFruitless(work.seq);
     this.#disconnected();
   }
@@ -405,29 +353,12 @@ export class Lane {
     this.#doom(seq, 'connectionLost');
   }
 
-  /** Every transaction that had bytes on the connection and is not answered to its end. */
   #failTouched(reason: FailedReason): boolean {
-    const begun = this.#pieceAt > 0 || this.#chunkAt > 0;
-    const touched = new Set<number>();
-    if (this.#open !== null) touched.add(this.#open);
-    this.#works.forEach((work, at) => {
-      if (work.kind !== 'part' || work.failed !== null) return;
-      if (at < this.#cursor ? work.finishedPieces < work.pieces.length : at === this.#cursor && begun)
-        touched.add(work.seq);
-    });
-    for (const seq of touched) this.#doom(seq, reason);
-    return touched.size > 0;
+    return this.#queue.failTouched(this.#open, reason);
   }
 
-  /** Fails what is queued of the transaction and what is still to come of it. */
   #doom(seq: number, reason: FailedReason): 'again' {
-    let ended = false;
-    this.#works.forEach((work, at) => {
-      if (work.kind !== 'part' || work.seq !== seq) return;
-      if (at >= this.#cursor || work.finishedPieces < work.pieces.length) work.failed ??= reason;
-      ended ||= work.envelope.lastPart;
-    });
-    if (!ended) this.#doomed = { seq, reason };
+    this.#queue.fail(seq, reason);
     return 'again';
   }
 
@@ -439,8 +370,7 @@ export class Lane {
   #disconnected(): void {
     this.#connection = 'none';
     this.#flights.reset();
-    this.#pieceAt = 0;
-    this.#chunkAt = 0;
+    this.#queue.rewind();
     this.#waitsAtPiece = false;
     this.#blocked = false;
     this.#open = null;
@@ -448,12 +378,8 @@ export class Lane {
 
   #end(how: 'terminate' | 'destroy'): void {
     this.#dropConnection(how);
-    this.#works = [];
+    this.#queue.clear();
     this.#purpose = 'ended';
     this.#out.push({ kind: 'ended' });
-  }
-
-  #wake(atUs: number): void {
-    if (atUs < this.#wakeAtUs) this.#wakeAtUs = atUs;
   }
 }

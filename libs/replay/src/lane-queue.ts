@@ -1,0 +1,136 @@
+// What a lane has taken in and not reported yet, in the session's order, and how far sending has come in it.
+//
+// Works before the cursor are sent and wait for answers; the one at the cursor is being sent, from a place in it: a piece and a chunk.
+import type { Envelope } from '@mirrorstream/envelope';
+import type { FailedReason, RecordPlace } from './lane-types.ts';
+import { type Chunk, type EndWork, type PartWork, type Piece, partWork, type Work } from './lane-work.ts';
+
+export class LaneQueue {
+  #works: Work[] = [];
+  #cursor = 0;
+  #pieceAt = 0;
+  #chunkAt = 0;
+  /** A failed transaction of which parts are still to come. */
+  #doomed: { readonly seq: number; readonly reason: FailedReason } | null = null;
+  #accepted = { seq: 0, part: -1, last: true };
+
+  /** The highest session_seq taken in, and whether to its last part. */
+  get accepted(): { readonly seq: number; readonly part: number; readonly last: boolean } {
+    return this.#accepted;
+  }
+
+  get isEmpty(): boolean {
+    return this.#works.length === 0;
+  }
+
+  /** Nothing is sent that is not reported. */
+  get isUntouched(): boolean {
+    return this.#cursor === 0;
+  }
+
+  /** The work being sent. */
+  get current(): Work | undefined {
+    return this.#works[this.#cursor];
+  }
+
+  get atWorkStart(): boolean {
+    return this.#pieceAt === 0 && this.#chunkAt === 0;
+  }
+
+  get atPieceStart(): boolean {
+    return this.#chunkAt === 0;
+  }
+
+  piece(work: PartWork): Piece {
+    return work.pieces[this.#pieceAt] as Piece;
+  }
+
+  chunk(piece: Piece): Chunk {
+    return piece.chunks[this.#chunkAt] as Chunk;
+  }
+
+  /** False: it was taken in before. */
+  take(place: RecordPlace, envelope: Envelope, sizeBytes: number): boolean {
+    const seq = Number(envelope.sessionSeq);
+    const { part, lastPart } = envelope;
+    const before = this.#accepted;
+    if (seq < before.seq || (seq === before.seq && (part <= before.part || before.last))) return false;
+    this.#accepted = { seq, part, last: lastPart };
+    const work = partWork(place, envelope, sizeBytes);
+    if (this.#doomed?.seq === seq) work.failed = this.#doomed.reason;
+    if (this.#doomed !== null && (this.#doomed.seq !== seq || lastPart)) this.#doomed = null;
+    this.#works.push(work);
+    return true;
+  }
+
+  takeEnd(work: EndWork): void {
+    this.#works.push(work);
+  }
+
+  /** The chunk is sent. True: it was the last of its piece. */
+  chunkSent(piece: Piece): boolean {
+    this.#chunkAt += 1;
+    if (this.#chunkAt < piece.chunks.length) return false;
+    this.#chunkAt = 0;
+    this.#pieceAt += 1;
+    return true;
+  }
+
+  isSent(work: PartWork): boolean {
+    return this.#pieceAt === work.pieces.length;
+  }
+
+  /** All of the current work is sent, or none of it will be. */
+  pass(): void {
+    this.#cursor += 1;
+    this.rewind();
+  }
+
+  /** The connection is gone: what is at the cursor would begin anew. */
+  rewind(): void {
+    this.#pieceAt = 0;
+    this.#chunkAt = 0;
+  }
+
+  /** The oldest work, if it can be reported: failed, or sent and answered to its end; or the session's end. */
+  reportable(): Work | null {
+    const work = this.#works[0];
+    if (work === undefined) return null;
+    if (work.kind === 'sessionEnd' || work.failed !== null) return work;
+    return this.#cursor > 0 && work.finishedPieces === work.pieces.length ? work : null;
+  }
+
+  reported(): void {
+    this.#works.shift();
+    if (this.#cursor > 0) this.#cursor -= 1;
+  }
+
+  clear(): void {
+    this.#works = [];
+  }
+
+  /** Fails every transaction that had bytes on the connection and is not answered to its end. */
+  failTouched(openSeq: number | null, reason: FailedReason): boolean {
+    const begun = !this.atWorkStart;
+    const touched = new Set<number>();
+    if (openSeq !== null) touched.add(openSeq);
+    this.#works.forEach((work, at) => {
+      if (work.kind !== 'part' || work.failed !== null) return;
+      if (at < this.#cursor ? work.finishedPieces < work.pieces.length : at === this.#cursor && begun)
+        touched.add(work.seq);
+    });
+    for (const seq of touched) this.fail(seq, reason);
+    return touched.size > 0;
+  }
+
+  /** Fails what is queued of the transaction and what is still to come of it. */
+  fail(seq: number, reason: FailedReason): void {
+    let ended = false;
+    this.#works.forEach((work, at) => {
+      if (work.kind !== 'part' || work.seq !== seq) return;
+      if (at >= this.#cursor || work.finishedPieces < work.pieces.length) work.failed ??= reason;
+      ended ||= work.envelope.lastPart;
+    });
+    if (!ended) this.#doomed = { seq, reason };
+  }
+}

@@ -39,7 +39,7 @@ test('a statement made by the SQL command PREPARE is made again by it; where its
   const context = { ...nothing, sqlStatements: [{ name: 'p', sql }] };
   for (const [connection, trace] of [
     ['fresh', 'F Query'],
-    ['used', 'F Query / F Close / F Sync / F Query'],
+    ['used', 'F Query x3 / F Close / F Sync / F Query'],
   ] as const) {
     const frames = sent(context, connection);
     assert.equal(formatTrace(traceFrames('F', frames)), trace);
@@ -49,4 +49,19 @@ test('a statement made by the SQL command PREPARE is made again by it; where its
 
 test('a context that a fresh connection has anyway sends nothing', () => {
   assert.equal(contextFrames(received(nothing), 'fresh'), null);
+});
+
+test('on a connection in use, user and role are taken back before the settings: RESET ALL does not touch them', () => {
+  const context = { ...nothing, settings: [{ name: 'role', sql: 'SET ROLE reader' }] };
+  const queries = [...traceFrames('F', sent(context, 'used'))].length;
+  const text = sent(context, 'used').toString('latin1');
+  const order = ['RESET SESSION AUTHORIZATION', 'RESET ROLE', 'RESET ALL', 'SET ROLE reader'].map((sql) =>
+    text.indexOf(`${sql}\0`),
+  );
+  assert.equal(queries, 4);
+  assert.deepEqual(
+    order,
+    order.toSorted((a, b) => a - b),
+  );
+  assert.ok(order.every((at) => at >= 0));
 });

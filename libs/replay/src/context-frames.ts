@@ -2,6 +2,9 @@
 import type { SessionContext } from '@mirrorstream/envelope';
 import { encodeFrontend, F, frameEndAt, WireWriter } from '@mirrorstream/pg-wire';
 
+/** What takes a session's settings back to those of its start. RESET ALL leaves user and role as they are (GUC_NO_RESET_ALL). */
+const takeBack = ['RESET SESSION AUTHORIZATION', 'RESET ROLE', 'RESET ALL'];
+
 /**
  * `fresh`: a new connection has what start-up gave it and nothing else. `used`: the session has gone on without us, so what it had is
  * taken back first. Each setting and each Parse is an exchange of its own: one that the mirror refuses must not undo the others.
@@ -10,7 +13,7 @@ import { encodeFrontend, F, frameEndAt, WireWriter } from '@mirrorstream/pg-wire
 export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null | 'damaged' {
   if (!context.statements.every(({ parseFrame }) => isWholeParse(parseFrame))) return 'damaged';
   const writer = new WireWriter();
-  if (connection === 'used') encodeFrontend({ kind: 'query', query: 'RESET ALL' }, writer);
+  if (connection === 'used') for (const query of takeBack) encodeFrontend({ kind: 'query', query }, writer);
   for (const { sql } of context.settings) encodeFrontend({ kind: 'query', query: sql }, writer);
   for (const { name, parseFrame } of context.statements) {
     if (connection === 'used') encodeFrontend({ kind: 'close', target: 'S', name }, writer);

@@ -2,6 +2,7 @@
 import { fingerprintSync, loadModule, normalizeSync, parseSync } from 'libpg-query';
 import { BoundedCache } from './bounded-cache.ts';
 import { lexicalFingerprint, lexicalNormalize } from './lexical.ts';
+import { mayHaveSideEffects, type SideEffect, sideEffectsIn, sideEffectsOfWords } from './side-effects.ts';
 import { type Variability, variabilityOf } from './variability.ts';
 
 export interface SqlAnalyzerOptions {
@@ -27,6 +28,8 @@ export interface SqlAnalyzer {
   normalize(sql: string): string;
   /** What besides the data the answer depends on; 'none' where the text does not parse. */
   variability(sql: string): Variability;
+  /** What it does outside the tables of its database; see `sideEffects` for what can be seen. Cheap where no word hints at any. */
+  sideEffects(sql: string): ReadonlySet<SideEffect>;
   stats(): SqlAnalyzerStats;
 }
 
@@ -36,12 +39,15 @@ interface Shape {
   readonly fingerprint: string;
   normalized: string | null;
   variability: Variability | null;
+  sideEffects: ReadonlySet<SideEffect> | null;
 }
 
 const hexFingerprint = /^[0-9a-f]{16}$/;
 /** An entry's own overhead, and the normalised text that may still come: about as long as the text. */
 const ENTRY_BYTES = 200;
 const BYTES_PER_CHAR = 4;
+
+const none: ReadonlySet<SideEffect> = new Set();
 
 /** Loads the parser (WebAssembly, about 15 ms the first time). */
 export async function createSqlAnalyzer(options: SqlAnalyzerOptions = {}): Promise<SqlAnalyzer> {
@@ -78,6 +84,13 @@ class CachedAnalyzer implements SqlAnalyzer {
     return shape.variability;
   }
 
+  sideEffects(sql: string): ReadonlySet<SideEffect> {
+    if (!mayHaveSideEffects(sql)) return none;
+    const shape = this.shapeOf(sql);
+    shape.sideEffects ??= shape.parsed ? parsedSideEffects(sql) : sideEffectsOfWords(sql);
+    return shape.sideEffects;
+  }
+
   stats(): SqlAnalyzerStats {
     const { hits, misses, size, sizeBytes } = this.cache;
     return { hits, misses, entries: size, sizeBytes, lexical: this.lexical };
@@ -93,10 +106,17 @@ class CachedAnalyzer implements SqlAnalyzer {
 
   private look(sql: string): Shape {
     const parsed = this.parserFingerprint(sql);
-    if (parsed !== null) return { parsed: true, fingerprint: parsed, normalized: null, variability: null };
+    if (parsed !== null)
+      return { parsed: true, fingerprint: parsed, normalized: null, variability: null, sideEffects: null };
     this.lexical += 1;
     const normalized = this.normalizeTokens(sql);
-    return { parsed: false, fingerprint: lexicalFingerprint(normalized), normalized, variability: 'none' };
+    return {
+      parsed: false,
+      fingerprint: lexicalFingerprint(normalized),
+      normalized,
+      variability: 'none',
+      sideEffects: null,
+    };
   }
 
   /** null when the parser rejects the text. It throws for a syntax error, and answers with the message for some other ones. */
@@ -128,5 +148,13 @@ function parsedVariability(sql: string): Variability {
     return variabilityOf(parseSync(sql));
   } catch {
     return 'none';
+  }
+}
+
+function parsedSideEffects(sql: string): ReadonlySet<SideEffect> {
+  try {
+    return sideEffectsIn(parseSync(sql));
+  } catch {
+    return sideEffectsOfWords(sql);
   }
 }

@@ -1,4 +1,5 @@
 // Whether the answer of a statement depends on more than the data: the clock, chance, or the server it runs on.
+import { fieldOf, nameParts, textOf } from './tree.ts';
 
 /**
  * `volatileTarget`: only in what is returned, so values differ and nothing else. `volatile`: elsewhere too (a condition, an order), so
@@ -85,7 +86,7 @@ function walk(node: unknown, inPredicate: boolean, depth: number, found: Found):
     return;
   }
   for (const [key, value] of Object.entries(node)) {
-    if (key === 'FuncCall') noteFunction(lastName(value, 'funcname'), inPredicate, found);
+    if (key === 'FuncCall') noteFunction(nameParts(value, 'funcname').at(-1) ?? '', inPredicate, found);
     else if (key === 'SQLValueFunction' && clockValues.test(textOf(value, 'op'))) noteVolatile(inPredicate, found);
     else if (key === 'RangeVar' && serverRelations.test(textOf(value, 'relname'))) found.server = true;
     if (key === 'InsertStmt' || key === 'UpdateStmt' || key === 'DeleteStmt' || key === 'MergeStmt')
@@ -109,20 +110,4 @@ function noteFunction(name: string, inPredicate: boolean, found: Found): void {
 function noteVolatile(inPredicate: boolean, found: Found): void {
   if (inPredicate) found.predicate = true;
   else found.target = true;
-}
-
-function fieldOf(node: unknown, key: string): unknown {
-  return typeof node === 'object' && node !== null ? (node as Record<string, unknown>)[key] : undefined;
-}
-
-function textOf(node: unknown, key: string): string {
-  const value = fieldOf(node, key);
-  return typeof value === 'string' ? value : '';
-}
-
-/** The function's name without its schema. */
-function lastName(node: unknown, key: string): string {
-  const names = fieldOf(node, key);
-  if (!Array.isArray(names)) return '';
-  return textOf(fieldOf(names.at(-1), 'String'), 'sval');
 }

@@ -8,5 +8,6 @@ export * from './offset-tracker.ts';
 export * from './pacing.ts';
 export * from './policy.ts';
 export { exchangeStatements, textOfStatement } from './request-walk.ts';
+export type { Skip } from './skip.ts';
 export * from './stage-one.ts';
 export { StatementTable } from './statement-table.ts';

@@ -3,7 +3,18 @@
 // Works before the cursor are sent and wait for answers; the one at the cursor is being sent, from a place in it: a piece and a chunk.
 import type { Envelope } from '@mirrorstream/envelope';
 import type { FailedReason, RecordPlace } from './lane-types.ts';
-import { type Chunk, type EndWork, type PartWork, type Piece, partWork, type Work } from './lane-work.ts';
+import {
+  type Chunk,
+  doneAtUs,
+  type EndWork,
+  type PartWork,
+  type Piece,
+  partWork,
+  SKIPPED_BYTES,
+  skippedWork,
+  type Work,
+} from './lane-work.ts';
+import type { Skip } from './skip.ts';
 
 export class LaneQueue {
   #works: Work[] = [];
@@ -12,6 +23,8 @@ export class LaneQueue {
   #chunkAt = 0;
   /** A failed transaction of which parts are still to come. */
   #doomed: { readonly seq: number; readonly reason: FailedReason } | null = null;
+  /** A skipped transaction of which parts are still to come. */
+  #skipping: { readonly seq: number; readonly skip: Skip } | null = null;
   #accepted = { seq: 0, part: -1, last: true };
 
   /** The highest session_seq taken in, and whether to its last part. */
@@ -21,6 +34,12 @@ export class LaneQueue {
 
   get isEmpty(): boolean {
     return this.#works.length === 0;
+  }
+
+  /** When production was done with what is oldest here, µs since the epoch; null: nothing is to be played. */
+  get oldestDoneAtUs(): number | null {
+    const [oldest] = this.#works;
+    return oldest?.kind === 'part' ? doneAtUs(oldest.envelope) : null;
   }
 
   /** Nothing is sent that is not reported. */
@@ -49,18 +68,42 @@ export class LaneQueue {
     return piece.chunks[this.#chunkAt] as Chunk;
   }
 
-  /** False: it was taken in before. */
-  take(place: RecordPlace, envelope: Envelope, sizeBytes: number): boolean {
+  /** The bytes that wait because of it now. Null: it was taken in before. */
+  take(place: RecordPlace, envelope: Envelope, sizeBytes: number, given?: Skip): number | null {
     const seq = Number(envelope.sessionSeq);
     const { part, lastPart } = envelope;
     const before = this.#accepted;
-    if (seq < before.seq || (seq === before.seq && (part <= before.part || before.last))) return false;
+    if (seq < before.seq || (seq === before.seq && (part <= before.part || before.last))) return null;
     this.#accepted = { seq, part, last: lastPart };
+    const skip = given ?? (this.#skipping?.seq === seq ? this.#skipping.skip : null);
+    if (this.#skipping !== null && (this.#skipping.seq !== seq || lastPart)) this.#skipping = null;
+    if (skip !== null) {
+      this.#works.push(skippedWork(place, envelope, skip));
+      return SKIPPED_BYTES;
+    }
     const work = partWork(place, envelope, sizeBytes);
     if (this.#doomed?.seq === seq) work.failed = this.#doomed.reason;
     if (this.#doomed !== null && (this.#doomed.seq !== seq || lastPart)) this.#doomed = null;
     this.#works.push(work);
-    return true;
+    return sizeBytes;
+  }
+
+  /** Asks of each transaction of which nothing was sent; says how many bytes fewer wait. */
+  review(openSeq: number | null, judge: (envelope: Envelope) => Skip | null): number {
+    let releasedBytes = 0;
+    let judged = { seq: 0, skip: null as Skip | null };
+    for (let at = this.atWorkStart ? this.#cursor : this.#cursor + 1; at < this.#works.length; at++) {
+      const work = this.#works[at];
+      if (work?.kind !== 'part' || work.failed !== null || work.seq === openSeq) continue;
+      const { seq, place, envelope } = work;
+      if (judged.seq !== seq) judged = { seq, skip: envelope.part === 0 ? judge(envelope) : null };
+      const { skip } = judged;
+      if (skip === null) continue;
+      this.#works[at] = skippedWork(place, envelope, skip);
+      releasedBytes += work.sizeBytes - SKIPPED_BYTES;
+      this.#skipping = envelope.lastPart ? null : { seq, skip };
+    }
+    return releasedBytes;
   }
 
   takeEnd(work: EndWork): void {
@@ -92,10 +135,11 @@ export class LaneQueue {
     this.#chunkAt = 0;
   }
 
-  /** The oldest work, if it can be reported: failed, or sent and answered to its end; or the session's end. */
+  /** The oldest work, if it can be reported: failed, skipped, or sent and answered to its end; or the session's end. */
   reportable(): Work | null {
     const work = this.#works[0];
     if (work === undefined) return null;
+    if (work.kind === 'skipped') return this.#cursor > 0 ? work : null;
     if (work.kind === 'sessionEnd' || work.failed !== null) return work;
     return this.#cursor > 0 && work.finishedPieces === work.pieces.length ? work : null;
   }

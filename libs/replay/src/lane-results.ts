@@ -2,9 +2,10 @@
 //
 // A transaction in parts must be delivered again as a whole should this process die in its midst: its first part keeps its offset
 // open until the last part is settled. Later parts lie behind it and need not.
-import { type Envelope, TransactionOutcome } from '@mirrorstream/envelope';
+import { TransactionOutcome } from '@mirrorstream/envelope';
 import type { LaneResult, RecordPlace, ResultEffect } from './lane-types.ts';
-import type { EndWork, PartWork } from './lane-work.ts';
+import type { EndWork, EnvelopeFacts, PartWork } from './lane-work.ts';
+import type { Skip } from './skip.ts';
 
 /** What became of an envelope part, beside what the envelope itself says. */
 type PartFacts = Pick<
@@ -34,21 +35,19 @@ export class LaneResults {
     return this.#part(work.place, envelope, work.sizeBytes, facts);
   }
 
-  /** An envelope that is not for this mirror. */
+  /** An envelope that is not for this mirror, or not now. */
   ofSkipped(
     place: RecordPlace,
-    envelope: Envelope,
-    decision: { readonly outcome: 'filtered' | 'unexposed'; readonly reason: string },
+    envelope: EnvelopeFacts,
+    { outcome, reason }: Pick<Skip, 'outcome' | 'reason'>,
+    releasedBytes = 0,
   ): ResultEffect {
     const never = { scheduledAtUs: 0n, sentAtUs: 0n, doneAtUs: 0n, statements: [] };
-    return this.#part(place, envelope, 0, {
-      ...decision,
-      ...never,
-      replayedOutcome: TransactionOutcome.UNSPECIFIED,
-    });
+    const replayedOutcome = TransactionOutcome.UNSPECIFIED;
+    return this.#part(place, envelope, releasedBytes, { outcome, reason, ...never, replayedOutcome });
   }
 
-  #part(place: RecordPlace, envelope: Envelope, releasedBytes: number, facts: PartFacts): ResultEffect {
+  #part(place: RecordPlace, envelope: EnvelopeFacts, releasedBytes: number, facts: PartFacts): ResultEffect {
     const { lastPart, part, sessionSeq } = envelope;
     const result: LaneResult = {
       ...facts,
@@ -60,7 +59,7 @@ export class LaneResults {
     };
     const seq = Number(sessionSeq);
     const goesOn = part === 0 && !lastPart;
-    const resolves = this.#release(lastPart ? null : seq);
+    const resolves = this.release(lastPart ? null : seq);
     if (goesOn) this.#pinned = { seq, offset: place.offset };
     else resolves.push(place.offset);
     return { kind: 'result', result, resolves, holds: goesOn ? place.offset : null, releasedBytes };
@@ -81,12 +80,12 @@ export class LaneResults {
       transactions: 0,
       sessionEnd: true,
     };
-    const resolves = [...this.#release(null), work.place.offset];
+    const resolves = [...this.release(null), work.place.offset];
     return { kind: 'result', result, resolves, holds: null, releasedBytes: work.sizeBytes };
   }
 
   /** The pinned offset is free when its transaction is over, or another one came without its last part ever having come. */
-  #release(openSeq: number | null): bigint[] {
+  release(openSeq: number | null): bigint[] {
     if (this.#pinned === null || this.#pinned.seq === openSeq) return [];
     const { offset } = this.#pinned;
     this.#pinned = null;

@@ -3,6 +3,7 @@
 import type { outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
 import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
 import type { Pacing } from './pacing.ts';
+import type { Skip } from './skip.ts';
 import type { StatementComparison } from './stage-one.ts';
 
 export type FailedReason = (typeof outcomeReasons.failed)[number];
@@ -31,7 +32,16 @@ export interface LaneOptions {
 }
 
 export type LaneInput =
-  | { readonly kind: 'envelope'; readonly place: RecordPlace; readonly envelope: Envelope; readonly sizeBytes: number }
+  | {
+      readonly kind: 'envelope';
+      readonly place: RecordPlace;
+      readonly envelope: Envelope;
+      readonly sizeBytes: number;
+      /** Not to be played: said for each part of the transaction. */
+      readonly skip?: Skip;
+    }
+  /** Asks again of each transaction that waits and has not begun. */
+  | { readonly kind: 'review'; readonly judge: (envelope: Envelope) => Skip | null }
   | { readonly kind: 'sessionEnd'; readonly place: RecordPlace; readonly atUs: number; readonly sizeBytes: number }
   /** Capture left something out of this session here. */
   | { readonly kind: 'gap' }
@@ -44,6 +54,8 @@ export type LaneInput =
   | { readonly kind: 'drained' }
   /** Results cannot be published: begin nothing new until told so. */
   | { readonly kind: 'hold'; readonly on: boolean }
+  /** The operator's wish: begin no transaction until told so, finish the one under way. */
+  | { readonly kind: 'pause'; readonly on: boolean }
   | { readonly kind: 'timer' }
   /** Somebody else needs the connection: give it back if the session is idle. */
   | { readonly kind: 'evict' }
@@ -62,7 +74,7 @@ export interface LaneResult {
     readonly part: number;
     readonly lastPart: boolean;
   };
-  readonly outcome: Exclude<TransactionOutcomeName, 'shed'>;
+  readonly outcome: TransactionOutcomeName;
   /** From the outcome's closed list. */
   readonly reason: string;
   readonly capturedAtUs: bigint;
@@ -88,6 +100,8 @@ export type LaneEffect =
       readonly transactions: number;
       readonly releasedBytes: number;
     }
+  /** What was skipped while it waited holds so much less. */
+  | { readonly kind: 'released'; readonly sizeBytes: number }
   /** Step with `timer` then; replaces the wish before. Infinity: never. */
   | { readonly kind: 'wakeAt'; readonly atUs: number }
   /** Nothing more will come out: forget the lane. */

@@ -1,6 +1,7 @@
 // An envelope part as a lane works it off: its exchanges cut where the client waited, with the moments production sent them.
 import type { Envelope, Exchange } from '@mirrorstream/envelope';
 import type { FailedReason, RecordPlace } from './lane-types.ts';
+import type { Skip } from './skip.ts';
 import type { StatementComparison } from './stage-one.ts';
 
 /** Bytes [from, to) of a request that went out together. */
@@ -47,7 +48,29 @@ export interface EndWork {
   readonly sizeBytes: number;
 }
 
-export type Work = PartWork | EndWork;
+/** What a result says of its envelope. */
+export type EnvelopeFacts = Pick<Envelope, 'sessionSeq' | 'part' | 'lastPart' | 'startedAtUs' | 'outcome'>;
+
+/** A part that is not played. It waits for its place among the session's results, without the envelope's bytes. */
+export interface SkippedWork {
+  readonly kind: 'skipped';
+  readonly place: RecordPlace;
+  readonly seq: number;
+  readonly facts: EnvelopeFacts;
+  readonly skip: Skip;
+  readonly sizeBytes: number;
+}
+
+export type Work = PartWork | SkippedWork | EndWork;
+
+/** A skipped part and its place in the offsets, measured with some room. */
+export const SKIPPED_BYTES = 512;
+
+export function skippedWork(place: RecordPlace, envelope: EnvelopeFacts, skip: Skip): SkippedWork {
+  const { sessionSeq, part, lastPart, startedAtUs, outcome } = envelope;
+  const facts = { sessionSeq, part, lastPart, startedAtUs, outcome };
+  return { kind: 'skipped', place, seq: Number(sessionSeq), facts, skip, sizeBytes: SKIPPED_BYTES };
+}
 
 export function partWork(place: RecordPlace, envelope: Envelope, sizeBytes: number): PartWork {
   return {
@@ -100,4 +123,11 @@ export function queuedBytes(envelope: Envelope): number {
   for (const { request, answer } of envelope.exchanges)
     sizeBytes += EXCHANGE_BYTES + request.length + (answer?.raw.length ?? 0);
   return sizeBytes;
+}
+
+/** When production was done with an envelope, wall clock in µs since the epoch. Long in production is not late here. */
+export function doneAtUs(envelope: Envelope): number {
+  const last = envelope.exchanges.at(-1);
+  const us = last === undefined ? 0 : Number(last.doneUs === 0n ? last.sentUs : last.doneUs);
+  return Number(envelope.startedAtUs) + us;
 }

@@ -22,6 +22,7 @@ import { Lane } from './lane.ts';
 import type { LaneEffect, LaneInput, LaneOptions, LaneResult } from './lane-types.ts';
 import { queuedBytes } from './lane-work.ts';
 import { createPacing } from './pacing.ts';
+import type { Skip } from './skip.ts';
 
 export function frontend(...messages: readonly FrontendMessage[]): Uint8Array {
   const writer = new WireWriter();
@@ -187,13 +188,22 @@ export class LaneStage {
   }
 
   take(...envelopes: readonly Envelope[]): void {
-    for (const it of envelopes)
-      this.step({
-        kind: 'envelope',
-        place: { offset: this.#nextOffset++, index: 0 },
-        envelope: it,
-        sizeBytes: queuedBytes(it),
-      });
+    for (const it of envelopes) this.#takeOne(it);
+  }
+
+  /** They are not to be played. */
+  skip(skip: Skip, ...envelopes: readonly Envelope[]): void {
+    for (const it of envelopes) this.#takeOne(it, skip);
+  }
+
+  #takeOne(it: Envelope, skip?: Skip): void {
+    this.step({
+      kind: 'envelope',
+      place: { offset: this.#nextOffset++, index: 0 },
+      envelope: it,
+      sizeBytes: queuedBytes(it),
+      ...(skip === undefined ? {} : { skip }),
+    });
   }
 
   connect(): void {
@@ -224,7 +234,7 @@ export class LaneStage {
     const fresh = this.effects.slice(this.#read);
     this.#read = this.effects.length;
     return fresh.flatMap((effect) => {
-      if (effect.kind === 'wakeAt') return [];
+      if (effect.kind === 'wakeAt' || effect.kind === 'released') return [];
       if (effect.kind === 'send') return formatTrace(traceFrames('F', effect.bytes)).split('\n');
       if (effect.kind === 'close') return [`close ${effect.how}`];
       if (effect.kind === 'result') return [describe(effect.result)];

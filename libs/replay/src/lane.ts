@@ -38,6 +38,7 @@ export class Lane {
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
   #blocked = false;
   #held = false;
+  #paused = false;
   /** Of the first envelope that brought one: says whom to connect as. */
   #context: SessionContext | null = null;
   /** session_seq of the transaction whose last byte is not sent yet. */
@@ -62,6 +63,11 @@ export class Lane {
   /** Neither queued nor under way, and outside a transaction. */
   get idle(): boolean {
     return this.#queue.isEmpty && this.#flights.size === 0 && this.#open === null;
+  }
+
+  /** When production was done with the oldest transaction that waits here or is under way, µs since the epoch; null: none. */
+  get oldestDoneAtUs(): number | null {
+    return this.#queue.oldestDoneAtUs;
   }
 
   /** The highest session_seq taken in, and whether to its last part. */
@@ -116,6 +122,12 @@ export class Lane {
       case 'hold':
         this.#held = input.on;
         return;
+      case 'pause':
+        this.#paused = input.on;
+        return;
+      case 'review':
+        this.#released(this.#queue.review(this.#open, input.judge));
+        return;
       case 'timer':
         this.#clock.fired();
         return;
@@ -134,14 +146,20 @@ export class Lane {
     }
   }
 
-  #takeEnvelope({ place, envelope, sizeBytes }: Extract<LaneInput, { kind: 'envelope' }>): void {
-    if (!this.#queue.take(place, envelope, sizeBytes)) {
+  #takeEnvelope({ place, envelope, sizeBytes, skip }: Extract<LaneInput, { kind: 'envelope' }>): void {
+    const waitingBytes = this.#queue.take(place, envelope, sizeBytes, skip);
+    if (waitingBytes === null) {
       const transactions = envelope.lastPart ? 1 : 0;
       this.#out.push({ kind: 'duplicate', offset: place.offset, transactions, releasedBytes: sizeBytes });
       return;
     }
+    this.#released(sizeBytes - waitingBytes);
     this.#context ??= envelope.context ?? null;
     this.#activeAtUs = this.#clock.nowUs;
+  }
+
+  #released(sizeBytes: number): void {
+    if (sizeBytes !== 0) this.#out.push({ kind: 'released', sizeBytes });
   }
 
   #pump(): void {
@@ -161,6 +179,11 @@ export class Lane {
       return false;
     }
     if (work === undefined || work.kind === 'sessionEnd') return false;
+    if (work.kind === 'skipped') {
+      this.#history.skipped(work.seq, work.skip.harmless);
+      this.#queue.pass();
+      return true;
+    }
     const hollow = work.pieces.length === 0;
     if (work.failed !== null || (hollow && work.envelope.lastPart)) {
       this.#pass(work);
@@ -186,7 +209,7 @@ export class Lane {
   #readiness(work: PartWork): Readiness {
     const { envelope, seq } = work;
     const begins = envelope.part === 0;
-    if ((this.#purpose === 'draining' && begins) || this.#held) return 'wait';
+    if (((this.#purpose === 'draining' || this.#paused) && begins) || this.#held) return 'wait';
     if (envelope.dependsOnSession.includes(DependencyReason.UNKNOWN_MESSAGE)) return this.#doom(seq, 'unsupported');
     if (this.#context === null || (!begins && this.#open !== seq)) return this.#doom(seq, 'incomplete');
     if (begins && this.#open !== null) {
@@ -302,7 +325,9 @@ export class Lane {
         this.#end('terminate');
         return;
       }
-      this.#out.push(this.#results.ofPart(work, this.#tally.outcome()));
+      if (work.kind === 'skipped')
+        this.#out.push(this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes));
+      else this.#out.push(this.#results.ofPart(work, this.#tally.outcome()));
       this.#queue.reported();
     }
   }

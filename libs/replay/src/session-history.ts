@@ -17,6 +17,8 @@ export class SessionHistory {
   #afterGap = false;
   /** session_seq of the last transaction begun on the mirror. */
   #played = 0;
+  /** Transactions up to this one, from the first, were skipped without loss. */
+  #harmlessUpTo = 0;
 
   connected(): void {
     this.#fresh = true;
@@ -30,6 +32,12 @@ export class SessionHistory {
     this.#played = seq;
   }
 
+  /** It was not played, and is not going to be. */
+  skipped(seq: number, harmless: boolean): void {
+    if (!harmless) this.#lost = true;
+    else if (seq === this.#harmlessUpTo + 1) this.#harmlessUpTo = seq;
+  }
+
   /** The connection is not where the transaction before left production's: it has to be brought there. */
   isStrange(seq: number): boolean {
     return this.#fresh || this.#afterGap || seq !== this.#played + 1;
@@ -37,7 +45,7 @@ export class SessionHistory {
 
   /** Whether the transaction that begins with this envelope needs what this connection never had. */
   lacks(envelope: Envelope, seq: number): boolean {
-    if (this.#fresh) this.#lost = seq !== 1;
+    if (this.#fresh) this.#lost = seq !== this.#harmlessUpTo + 1;
     return this.#lost && envelope.dependsOnSession.some((reason) => needHistory.includes(reason));
   }
 

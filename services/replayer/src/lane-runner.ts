@@ -78,6 +78,9 @@ export class LaneRunner implements Sleeper {
         this.#release(effect.releasedBytes);
         this.#events.onDuplicate(effect.offset, effect.transactions);
         return;
+      case 'released':
+        this.#release(effect.sizeBytes);
+        return;
       case 'wakeAt':
         this.#surroundings.alarm.set(this, effect.atUs);
         return;

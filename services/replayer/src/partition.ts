@@ -11,6 +11,7 @@ import {
   type ReplayPolicy,
   type ResultEffect,
   type SessionDecision,
+  type Skip,
 } from '@mirrorstream/replay';
 import type { LaneRunner } from './lane-runner.ts';
 
@@ -178,8 +179,7 @@ export class Partition {
       session.last = lastPart;
     }
     if (session.skipped !== null && session.decision.kind !== 'replay') {
-      const reason = session.decision.kind === 'filtered' ? session.decision.reason : '';
-      this.laneResult(session.skipped.ofSkipped(place, envelope, { outcome: session.decision.kind, reason }));
+      this.laneResult(session.skipped.ofSkipped(place, envelope, skipOf(session.decision)));
       return;
     }
     session.lane ??= this.#openLane(envelope.sessionId);
@@ -227,4 +227,9 @@ export class Partition {
       return;
     }
   }
+}
+
+function skipOf(decision: Exclude<SessionDecision, { kind: 'replay' }>): Skip {
+  if (decision.kind === 'filtered') return { outcome: 'filtered', reason: decision.reason, harmless: false };
+  return { outcome: 'unexposed', reason: '', harmless: false };
 }

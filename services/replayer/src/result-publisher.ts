@@ -49,6 +49,7 @@ const outcomes = {
   replayed: ResultOutcome.REPLAYED,
   filtered: ResultOutcome.FILTERED,
   unexposed: ResultOutcome.UNEXPOSED,
+  shed: ResultOutcome.SHED,
   failed: ResultOutcome.FAILED,
 } as const;
 

@@ -9,4 +9,5 @@ export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
 export * from './order-merge.ts';
 export * from './ordered-exchange.ts';
+export * from './result-account.ts';
 export * from './stands-alone.ts';

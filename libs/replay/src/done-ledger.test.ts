@@ -40,6 +40,15 @@ describe('done ledger', () => {
     assert.equal(done.upTo, 9n);
   });
 
+  it('knows what a record settled that nobody can decode, by its header', () => {
+    const done = new DoneLedger();
+    done.addAccount({ upTo: 7n, sessions: [{ sessionId: 'a', transactions: 2, firstSeq: 3, lastSeq: 4 }] });
+    done.addAccount({ upTo: 6n, sessions: [{ sessionId: 'a', transactions: 1, firstSeq: 2, lastSeq: 2 }] });
+    assert.equal(done.transactionDone('a', 4n), true);
+    assert.equal(done.transactionDone('a', 5n), false);
+    assert.equal(done.upTo, 7n);
+  });
+
   it('knows ended sessions and undecodable records', () => {
     const done = new DoneLedger();
     for (const result of results({ offset: 3n, session: 'a', lastPart: false, sessionEnd: true }, { offset: 4n }))

@@ -1,5 +1,5 @@
 // What earlier owners of a partition have done beyond its committed offset, as their results tell.
-import type { Result } from '@mirrorstream/envelope';
+import type { Result, ResultAccount } from '@mirrorstream/envelope';
 
 /** Built once per assignment from the results; asked while the records that may be done are delivered again. */
 export class DoneLedger {
@@ -26,6 +26,15 @@ export class DoneLedger {
     else if (result.sessionEnd) this.#endedSessions.add(ref.sessionId);
     else if (ref.lastPart && ref.sessionSeq > (this.#sequences.get(ref.sessionId) ?? 0n))
       this.#sequences.set(ref.sessionId, ref.sessionSeq);
+  }
+
+  /** What a results record settles that nobody can decode. */
+  addAccount({ upTo, sessions }: ResultAccount): void {
+    if (upTo > this.#upTo) this.#upTo = upTo;
+    for (const { sessionId, lastSeq } of sessions) {
+      const seq = BigInt(lastSeq);
+      if (seq > (this.#sequences.get(sessionId) ?? 0n)) this.#sequences.set(sessionId, seq);
+    }
   }
 
   transactionDone(sessionId: string, sessionSeq: bigint): boolean {

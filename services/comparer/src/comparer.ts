@@ -3,7 +3,6 @@ import {
   type ComparerSnapshot,
   comparerGroup,
   deadLetterTopic,
-  type MirrorstreamError,
   resultsTopic,
 } from '@mirrorstream/domain';
 import {
@@ -29,7 +28,7 @@ import { Judge } from './judge.ts';
 import { PartitionLedger } from './ledger.ts';
 import { comparerMetrics, type Work } from './metrics.ts';
 import { PartitionLane } from './partition-lane.ts';
-import { RecordProcessor } from './record-processor.ts';
+import { type ProcessedRecord, RecordProcessor } from './record-processor.ts';
 
 interface Offered {
   readonly lane: PartitionLane;
@@ -284,11 +283,16 @@ export class Comparer implements RunningService {
     this.settle(record);
   }
 
-  private reportUndecodable(partition: number, offset: bigint, error: MirrorstreamError): void {
+  private reportUndecodable(
+    partition: number,
+    offset: bigint,
+    { error, accounted }: NonNullable<ProcessedRecord['undecodable']>,
+  ): void {
     this.work.undecodable += 1;
+    const transactions = accounted ? 'count as failed' : 'stay in flight, as no header says how many they are';
     this.kit.logger.error(
       { partition, offset: String(offset), reason: error.message },
-      'undecodable results record: sent to the dead letter topic, its transactions stay in flight',
+      `undecodable results record: sent to the dead letter topic, its transactions ${transactions}`,
     );
   }
 

@@ -8,7 +8,7 @@ import {
   type TransactionOutcomeName,
   transactionOutcomes,
 } from '@mirrorstream/domain';
-import { type EnvelopeRef, type Result, ResultOutcome } from '@mirrorstream/envelope';
+import { type EnvelopeRef, type Result, ResultOutcome, type SettledSession } from '@mirrorstream/envelope';
 import { SessionTable, type SessionTableLimits } from './session-table.ts';
 
 /** What a result is to the counts. */
@@ -67,6 +67,20 @@ export class PartitionLedger {
     return 'counted';
   }
 
+  /** What a record settles that nobody can decode: counted as failed, and once. Returns how many were new. */
+  countUndecodable(settled: readonly SettledSession[]): number {
+    let counted = 0;
+    for (const { sessionId, transactions, firstSeq, lastSeq } of settled) {
+      const highest = this.sessions.highest(sessionId);
+      const known = Math.min(transactions, Math.max(0, highest - firstSeq + 1));
+      const fresh = this.sessions.note(sessionId, lastSeq, 0, true) ? transactions - known : 0;
+      this.duplicates += transactions - fresh;
+      counted += fresh;
+    }
+    if (counted > 0) this.add('failed', 'undecodable', counted);
+    return counted;
+  }
+
   countStatement(statement: StatementCount): void {
     this.statements[statement.class] += 1;
     if (statement.notCompared === '') return;
@@ -103,6 +117,10 @@ export class PartitionLedger {
     const { outcome, reason } = outcomeOf(result);
     // A last part is a transaction; only records without a session can stand for another number.
     const transactions = result.ref?.sessionId === '' ? result.transactions : Math.max(1, result.transactions);
+    this.add(outcome, reason, transactions);
+  }
+
+  private add(outcome: TransactionOutcomeName, reason: string, transactions: number): void {
     this.outcomes[outcome] += transactions;
     if (reason === '') return;
     const key = `${outcome}/${reason}`;

@@ -39,13 +39,13 @@ function setUp(limits: { perShape?: number; maxBatchBytes?: number; maxExemplarB
     judge,
   );
   let offset = 0n;
-  const feed = (value: Uint8Array | null) => {
+  const feed = (value: Uint8Array | null, headers: IncomingRecord['headers'] = {}) => {
     const record: IncomingRecord = {
       offset: offset++,
       timestampMs: 0,
       key: null,
       value: value === null ? null : Buffer.from(value),
-      headers: {},
+      headers,
     };
     return processor.process(ledger, 3, record);
   };
@@ -155,11 +155,25 @@ describe('record processor', () => {
     assert.deepEqual([snapshot.reasons['failed/undecodable'], snapshot.duplicates], [5, 1]);
   });
 
+  it('counts what a record settles that nobody can decode as failed, by its header, and what is known of it only once', () => {
+    const { ledger, feed } = setUp();
+    const header = (sessions: object) => ({ settles: JSON.stringify({ upTo: '9', sessions }) });
+    feed(batchOf([replayed('a', 1, [statements.match]), replayed('a', 2, [statements.match])]));
+    const { undecodable } = feed(Buffer.from('spoiled'), header({ a: [3, 2, 4], b: [2, 1, 2] }));
+    assert.equal(undecodable?.accounted, true);
+    assert.deepEqual([ledger.counts.outcomes.failed, ledger.counts.duplicates], [4, 1]);
+    assert.deepEqual(ledger.snapshot(1).reasons, { 'failed/undecodable': 4 });
+    feed(batchOf([replayed('a', 4, [statements.match]), replayed('a', 5, [statements.match])]));
+    feed(Buffer.from('spoiled again'), header({ a: [2, 4, 5], b: [1, 1, 1] }));
+    assert.deepEqual([ledger.counts.outcomes.replayed, ledger.counts.outcomes.failed], [3, 4]);
+    assert.equal(feed(Buffer.from('without a header')).undecodable?.accounted, false);
+  });
+
   it('sends a record it cannot decode to the dead letter and goes on', () => {
     const { ledger, feed } = setUp();
     for (const poison of [Buffer.from('not protobuf at all'), null]) {
       const { outgoing, undecodable } = feed(poison);
-      assert.equal(undecodable?.code, 'undecodable');
+      assert.equal(undecodable?.error.code, 'undecodable');
       assert.deepEqual(
         outgoing.map((record) => [record.topic, record.partition, record.headers?.['reason']]),
         [['default.candidate.dead-letter', 1, 'undecodable']],

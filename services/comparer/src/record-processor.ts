@@ -1,7 +1,13 @@
 // One record of the results topic: counted in the ledger, judged, and turned into the records to publish. Pure but for the ledger.
 import type { Classification } from '@mirrorstream/compare';
 import { deadLetterTopic, MirrorstreamError, verdictsTopic } from '@mirrorstream/domain';
-import { decodeResultBatch, encodeVerdictBatch, type ResultBatch } from '@mirrorstream/envelope';
+import {
+  decodeResultAccount,
+  decodeResultBatch,
+  encodeVerdictBatch,
+  type ResultBatch,
+  resultAccountHeader,
+} from '@mirrorstream/envelope';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
 import type { Judge, VerdictInit } from './judge.ts';
 import type { PartitionLedger } from './ledger.ts';
@@ -17,8 +23,8 @@ export interface RecordProcessorOptions {
 
 export interface ProcessedRecord {
   readonly outgoing: readonly OutgoingRecord[];
-  /** What could not be decoded went to the dead letter. */
-  readonly undecodable: MirrorstreamError | null;
+  /** What could not be decoded went to the dead letter; `accounted`: its transactions, as its header says them, count as failed. */
+  readonly undecodable: { readonly error: MirrorstreamError; readonly accounted: boolean } | null;
   readonly results: number;
 }
 
@@ -44,7 +50,10 @@ export class RecordProcessor {
       batch = decodeResultBatch(record.value ?? new Uint8Array(0));
     } catch (error) {
       if (!(error instanceof MirrorstreamError) || error.code !== 'undecodable') throw error;
-      return { outgoing: [this.deadLetter(partition, record)], undecodable: error, results: 0 };
+      const account = decodeResultAccount(record.headers[resultAccountHeader]);
+      if (account !== null) ledger.countUndecodable(account.sessions);
+      const undecodable = { error, accounted: account !== null };
+      return { outgoing: [this.deadLetter(partition, record)], undecodable, results: 0 };
     }
     const judged = this.judgeBatch(ledger, batch, record.offset);
     return { outgoing: this.encode(judged, partition, batch.run), undecodable: null, results: batch.results.length };

@@ -40,7 +40,7 @@ export class SessionTable {
   /** Whether this part is new. Then it is noted as counted. Parts of a session come in order, repeats aside. */
   note(sessionId: string, seq: number, part: number, lastPart: boolean): boolean {
     const known = this.live.get(sessionId);
-    const highest = known?.highest ?? this.ended.get(sessionId) ?? 0;
+    const highest = this.highest(sessionId);
     if (seq <= highest) return false;
     if (known?.openSeq === seq && part < known.openParts) return false;
     if (known === undefined) this.grow(sessionId);
@@ -72,6 +72,11 @@ export class SessionTable {
     this.ended.delete(sessionId);
     this.ended.set(sessionId, known.highest);
     this.evict();
+  }
+
+  /** The highest transaction counted of the session; 0: none that is remembered. */
+  highest(sessionId: string): number {
+    return this.live.get(sessionId)?.highest ?? this.ended.get(sessionId) ?? 0;
   }
 
   get size(): number {

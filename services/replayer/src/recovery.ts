@@ -1,7 +1,7 @@
 // What a new owner of a partition needs to know: the committed offset, and from the results what is done beyond it.
 import { envelopesTopic, replayerGroup, resultsTopic } from '@mirrorstream/domain';
-import { decodeResultBatch } from '@mirrorstream/envelope';
-import type { Admin, KafkaClient } from '@mirrorstream/kafka';
+import { decodeResultAccount, decodeResultBatch, resultAccountHeader } from '@mirrorstream/envelope';
+import type { Admin, IncomingRecord, KafkaClient } from '@mirrorstream/kafka';
 import { DoneLedger } from '@mirrorstream/replay';
 import type { PartitionStart } from './partition.ts';
 
@@ -66,18 +66,20 @@ export async function recover(
   if (toRead.length === 0) return starts;
   await client.readRange(topic, toRead, (batch) => {
     const start = byPartition.get(batch.partition);
-    for (const { value } of batch.records) if (start !== undefined && value !== null) addAll(start.done, value);
+    for (const record of batch.records) if (start !== undefined) addAll(start.done, record);
   });
   return starts;
 }
 
-/** A result nobody can decode tells nothing: what it was about is played again, and the comparer sees the repeat. */
-function addAll(done: DoneLedger, value: Uint8Array): void {
+/** Of a record nobody can decode its header tells. Without one, what it was about is played again, and the comparer sees the repeat. */
+function addAll(done: DoneLedger, { value, headers }: IncomingRecord): void {
   try {
-    const batch = decodeResultBatch(value);
+    const batch = decodeResultBatch(value ?? new Uint8Array(0));
     if (batch.run === 'live') for (const result of batch.results) done.add(result);
   } catch {
     // Said by the comparer, which reads the same records.
+    const account = decodeResultAccount(headers[resultAccountHeader]);
+    if (account !== null) done.addAccount(account);
   }
 }
 

@@ -1,6 +1,6 @@
 // Gathers results per partition into batches, hands them to Kafka in order, and says which are acknowledged.
 import { resultsTopic } from '@mirrorstream/domain';
-import { encodeResultBatch, ResultOutcome } from '@mirrorstream/envelope';
+import { encodeResultAccount, encodeResultBatch, ResultOutcome, resultAccountHeader } from '@mirrorstream/envelope';
 import type { Batcher, OutgoingRecord } from '@mirrorstream/kafka';
 import type { LaneResult, StatementComparison } from '@mirrorstream/replay';
 
@@ -145,7 +145,8 @@ export class ResultPublisher {
         statements: this.#fitting(result.statements),
       })),
     });
-    const record: OutgoingRecord = { topic: this.#topic, partition, key: null, value };
+    const headers = { [resultAccountHeader]: encodeResultAccount(pending.map(({ result }) => result)) };
+    const record: OutgoingRecord = { topic: this.#topic, partition, key: null, value, headers };
     this.#sent.set(record, {
       settle: pending.map(({ onAcknowledged }) => onAcknowledged),
       sizeBytes: gathering.sizeBytes,

@@ -1,10 +1,5 @@
 // The comparer's shell: reads results in slices, hands verdicts to the batcher, keeps checkpoints, gives partitions up and takes them on.
-import {
-  type ComparerSnapshot,
-  comparerGroup,
-  deadLetterTopic,
-  resultsTopic,
-} from '@mirrorstream/domain';
+import { type ComparerSnapshot, comparerGroup, deadLetterTopic, resultsTopic } from '@mirrorstream/domain';
 import {
   type Admin,
   type Batcher,

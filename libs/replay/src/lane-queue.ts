@@ -47,6 +47,11 @@ export class LaneQueue {
     return this.#cursor === 0;
   }
 
+  /** Parts that are sent, or never will be, and not reported. */
+  get unreported(): number {
+    return this.#cursor;
+  }
+
   /** The work being sent. */
   get current(): Work | undefined {
     return this.#works[this.#cursor];

@@ -29,6 +29,8 @@ export interface LaneOptions {
   readonly exchangeTimeoutMs: number;
   /** A session that says nothing for so long, outside a transaction, gives its connection back. */
   readonly idleMs: number;
+  /** Parts sent and without an acknowledged result, at most, before a further transaction begins: what a new owner may play again. */
+  readonly duplicateWindow: number;
 }
 
 export type LaneInput =
@@ -57,6 +59,8 @@ export type LaneInput =
   /** The operator's wish: begin no transaction until told so, finish the one under way. */
   | { readonly kind: 'pause'; readonly on: boolean }
   | { readonly kind: 'timer' }
+  /** Kafka has a result of this lane. */
+  | { readonly kind: 'acknowledged' }
   /** Somebody else needs the connection: give it back if the session is idle. */
   | { readonly kind: 'evict' }
   /** Finish the transaction under way, begin none. */

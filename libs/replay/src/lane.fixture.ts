@@ -169,6 +169,7 @@ const defaults: LaneOptions = {
   unansweredWaitMs: 5000,
   exchangeTimeoutMs: 600_000,
   idleMs: 3_600_000,
+  duplicateWindow: 1000,
 };
 
 /** A lane, a clock and what came out. */

@@ -46,6 +46,8 @@ export class Lane {
   /** The client waited at the end of the piece before. */
   #waitsAtPiece = false;
   #fruitless = 0;
+  /** Results that Kafka does not have yet. */
+  #unacknowledged = 0;
   #abandonedAtUs = 0;
   #activeAtUs = 0;
   #out: LaneEffect[] = [];
@@ -131,6 +133,9 @@ export class Lane {
       case 'timer':
         this.#clock.fired();
         return;
+      case 'acknowledged':
+        this.#unacknowledged -= 1;
+        return;
       case 'evict':
         if (this.idle && this.#connection === 'open') this.#dropConnection('terminate');
         return;
@@ -211,6 +216,7 @@ export class Lane {
     const begins = envelope.part === 0;
     if (((this.#purpose === 'draining' || this.#paused) && begins) || this.#held) return 'wait';
     if (envelope.dependsOnSession.includes(DependencyReason.UNKNOWN_MESSAGE)) return this.#doom(seq, 'unsupported');
+    if (begins && this.#unacknowledged + this.#queue.unreported >= this.#options.duplicateWindow) return 'wait';
     if (this.#context === null || (!begins && this.#open !== seq)) return this.#doom(seq, 'incomplete');
     if (begins && this.#open !== null) {
       // The transaction before never ended as far as capture saw; the mirror must not go on in it.
@@ -328,6 +334,7 @@ export class Lane {
       if (work.kind === 'skipped')
         this.#out.push(this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes));
       else this.#out.push(this.#results.ofPart(work, this.#tally.outcome()));
+      this.#unacknowledged += 1;
       this.#queue.reported();
     }
   }

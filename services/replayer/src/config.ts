@@ -41,6 +41,10 @@ export interface ReplayerLimits {
   readonly unansweredWaitMs: number;
   readonly exchangeTimeoutMs: number;
   readonly idleLaneMs: number;
+  /** Transactions of a session that the mirror may have got without Kafka having their results: what a new owner may repeat. */
+  readonly duplicateWindow: number;
+  /** A replayer that is not heard of for so long loses its partitions to the others of its mirror. */
+  readonly groupSessionTimeoutMs: number;
   /** Sessions without a lane that are still recognised when an envelope of theirs is repeated, per partition. */
   readonly maxRememberedSessions: number;
   readonly commitMs: number;
@@ -122,6 +126,18 @@ export const replayerFlags: FlagTable = [
     default: '3600000',
     placeholder: 'MS',
   },
+  {
+    name: 'duplicate-window',
+    description: 'transactions of one session that may run twice on the mirror, at most, when a replayer is killed',
+    default: '64',
+    placeholder: 'N',
+  },
+  {
+    name: 'group-session-timeout-ms',
+    description: 'a replayer not heard of for so long loses its partitions to the others (the broker has limits, too)',
+    default: '10000',
+    placeholder: 'MS',
+  },
   { name: 'drain-ms', description: 'when stopping: for transactions under way', default: '1500', placeholder: 'MS' },
 ];
 
@@ -151,6 +167,8 @@ const valuesSchema = z.object({
   'connect-give-up-ms': whole(0),
   'exchange-timeout-ms': whole(1),
   'idle-lane-ms': whole(1),
+  'duplicate-window': whole(1),
+  'group-session-timeout-ms': whole(500),
   'drain-ms': whole(0),
 });
 
@@ -194,6 +212,8 @@ function limitsOf(values: z.infer<typeof valuesSchema>): ReplayerLimits {
     unansweredWaitMs: 5_000,
     exchangeTimeoutMs: values['exchange-timeout-ms'],
     idleLaneMs: values['idle-lane-ms'],
+    duplicateWindow: values['duplicate-window'],
+    groupSessionTimeoutMs: values['group-session-timeout-ms'],
     maxRememberedSessions: 10_000,
     commitMs: 1_000,
     resultLingerMs: 3,

@@ -150,11 +150,13 @@ export class Partition {
     this.tracker.resolve(offset);
   }
 
-  laneResult(effect: ResultEffect): void {
+  /** `onAcknowledged`: Kafka has it. */
+  laneResult(effect: ResultEffect, onAcknowledged?: () => void): void {
     if (effect.holds !== null) this.tracker.hold(effect.holds);
     this.#surroundings.publish(this, effect, () => {
       this.resolved += effect.result.transactions;
       for (const offset of effect.resolves) this.tracker.resolve(offset);
+      onAcknowledged?.();
     });
   }
 

@@ -119,6 +119,7 @@ export class Replayer implements RunningService {
       unansweredWaitMs: limits.unansweredWaitMs,
       exchangeTimeoutMs: limits.exchangeTimeoutMs,
       idleMs: limits.idleLaneMs,
+      duplicateWindow: limits.duplicateWindow,
     };
     this.#snapshots = new SnapshotPublisher({
       producer: parts.statusProducer,
@@ -143,7 +144,11 @@ export class Replayer implements RunningService {
   async start(): Promise<void> {
     this.#snapshots.start();
     this.#consumer = await this.#parts.client.consume(
-      { group: replayerGroup(this.#config.environment, this.#config.mirror), topics: [this.#topic] },
+      {
+        group: replayerGroup(this.#config.environment, this.#config.mirror),
+        topics: [this.#topic],
+        sessionTimeoutMs: this.#config.limits.groupSessionTimeoutMs,
+      },
       {
         onAssigned: (assigned) => this.#takeOver(assigned.map(({ partition }) => partition)),
         onRevoking: () => this.#commit(),
@@ -265,7 +270,9 @@ export class Replayer implements RunningService {
       { ...this.#laneOptions, sessionId },
       { gate: this.#gate, alarm: this.#alarm, nowUs, queued: (sizeBytes) => this.#backpressure.queued(sizeBytes) },
       {
-        onResult: (effect) => partition.owned && partition.laneResult(effect),
+        onResult: (effect) => {
+          if (partition.owned) partition.laneResult(effect, () => runner.feed({ kind: 'acknowledged' }));
+        },
         onDuplicate: (offset, transactions) => partition.laneDuplicate(offset, transactions),
         onEnded: (ended) => partition.laneEnded(ended),
       },

@@ -341,15 +341,10 @@ export class Lane {
 
   #watchDeadlines(): boolean {
     const head = this.#flights.head;
-    const { segmentWaitMs, unansweredWaitMs, exchangeTimeoutMs, idleMs } = this.#options;
+    const { unansweredWaitMs, exchangeTimeoutMs, idleMs } = this.#options;
     if (head === undefined) {
       if (this.idle && this.#clock.reached(this.#activeAtUs + idleMs * 1000)) this.#end('terminate');
       return false;
-    }
-    if (this.#flights.ledger.mode === 'uncertain' && this.#clock.reached(head.lastSendAtUs + segmentWaitMs * 1000)) {
-      this.#flights.ledger.settleUncertain();
-      this.#flights.settle(this.#clock.nowUs);
-      return true;
     }
     // Production's client is still sending: a COPY may take its time.
     if (!head.complete) return false;

@@ -40,14 +40,29 @@ describe('reply ledger', () => {
 
   it('expects none for a Query that is discarded up to Sync', () => {
     const ledger = played(...extended, ['F', F.Query], ['F', F.Sync], ['B', B.ErrorResponse]);
-    assert.equal(ledger.mode, 'uncertain');
-    ledger.settleUncertain();
+    assert.equal(ledger.mode, 'discarding');
     ledger.received(B.ReadyForQuery);
     assert.equal(ledger.owes(1), false);
     const late = played(...extended, ['F', F.Flush], ['B', B.ErrorResponse], ['F', F.Query], ['F', F.Sync]);
     assert.equal(late.owes(1), true);
     late.received(B.ReadyForQuery);
     assert.equal(late.owes(1), false);
+  });
+
+  it('tells by what is answered whether an error is an extended message’s or the Query’s behind it', () => {
+    const sent: readonly Step[] = [...extended, ['F', F.Query], ...extended, ['F', F.Query], ['F', F.Sync]];
+    const answers: readonly Step[] = [
+      ['B', B.ParseComplete],
+      ['B', B.BindComplete],
+      ['B', B.CommandComplete],
+    ];
+    const early = played(...sent, ...answers.slice(0, 2), ['B', B.ErrorResponse], ['B', B.ReadyForQuery]);
+    assert.equal(early.owes(1), false, 'skipped up to Sync');
+    const late = played(...sent, ...answers, ['B', B.ErrorResponse], ['B', B.ReadyForQuery]);
+    assert.equal(late.owes(1), true, 'the second Query is still to be answered');
+    late.received(B.ErrorResponse);
+    late.received(B.ReadyForQuery);
+    assert.equal(late.owes(1), false, 'its extended messages failed');
   });
 
   it('asks for the Sync that was never sent when the mirror discards', () => {

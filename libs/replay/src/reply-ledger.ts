@@ -8,6 +8,7 @@
 //   after an ErrorResponse to an extended-protocol message everything up to Sync is discarded
 //   between CopyInResponse and CopyDone or CopyFail, Sync is swallowed
 //   CopyData, CopyDone, CopyFail outside COPY are ignored
+//   Parse, Bind, Describe, Execute and Close are answered by one ending reply each, in order: where some are unanswered, an error is theirs
 import { B, F } from '@mirrorstream/pg-wire';
 
 type MarkerKind = 'query' | 'functionCall' | 'sync' | 'copyEnd';
@@ -15,15 +16,11 @@ type MarkerKind = 'query' | 'functionCall' | 'sync' | 'copyEnd';
 interface Marker {
   readonly kind: MarkerKind;
   readonly flight: number;
-  /** Extended-protocol messages went out since the marker before: an error can be theirs. */
-  readonly afterExtended: boolean;
+  /** Extended-protocol messages that went out before it, after the marker before, and are not answered: an error is theirs. */
+  extended: number;
 }
 
-/**
- * `uncertain`: an error came that either ends a Query or belongs to an extended message before it; a ReadyForQuery that follows says it
- * was the Query.
- */
-export type LedgerMode = 'normal' | 'copyIn' | 'discarding' | 'uncertain';
+export type LedgerMode = 'normal' | 'copyIn' | 'discarding';
 
 /** What to send so that the mirror goes on although production's client would not have had to. */
 export type Remedy = 'copyFail' | 'copyFailAndSync' | 'sync';
@@ -31,7 +28,8 @@ export type Remedy = 'copyFail' | 'copyFailAndSync' | 'sync';
 export class ReplyLedger {
   #mode: LedgerMode = 'normal';
   #markers: Marker[] = [];
-  #extendedOpen = false;
+  /** Unanswered extended-protocol messages since the last marker. */
+  #extended = 0;
 
   get mode(): LedgerMode {
     return this.#mode;
@@ -40,7 +38,7 @@ export class ReplyLedger {
   reset(): void {
     this.#mode = 'normal';
     this.#markers = [];
-    this.#extendedOpen = false;
+    this.#extended = 0;
   }
 
   /** A frontend frame goes out on behalf of the flight. */
@@ -56,14 +54,14 @@ export class ReplyLedger {
         return;
       case F.CopyDone:
       case F.CopyFail:
-        if (this.#mode === 'copyIn' || this.#markers.length > 0 || this.#extendedOpen) this.#push('copyEnd', flight);
+        if (this.#mode === 'copyIn' || this.#markers.length > 0 || this.#extended > 0) this.#push('copyEnd', flight);
         return;
       case F.Parse:
       case F.Bind:
       case F.Describe:
       case F.Execute:
       case F.Close:
-        this.#extendedOpen = true;
+        if (this.#mode !== 'discarding' || this.#has('sync')) this.#extended += 1;
         return;
       default:
     }
@@ -75,10 +73,21 @@ export class ReplyLedger {
       case B.CopyInResponse:
         this.#enterCopy();
         return;
+      case B.ParseComplete:
+      case B.BindComplete:
+      case B.CloseComplete:
+      case B.NoData:
+      case B.RowDescription:
+      case B.EmptyQueryResponse:
+      case B.PortalSuspended:
+        this.#answered();
+        return;
       case B.CommandComplete:
-        if (this.#mode !== 'copyIn') return;
-        this.#mode = 'normal';
-        this.#dropFirst('copyEnd');
+        if (this.#mode === 'copyIn') {
+          this.#mode = 'normal';
+          this.#dropFirst('copyEnd');
+        }
+        this.#answered();
         return;
       case B.ErrorResponse:
         this.#fail();
@@ -102,14 +111,25 @@ export class ReplyLedger {
     return this.#mode === 'discarding' && !this.#has('sync') ? 'sync' : null;
   }
 
-  /** No ReadyForQuery followed the doubtful error: it was an extended message's. */
-  settleUncertain(): void {
-    if (this.#mode === 'uncertain') this.#discard();
+  #push(kind: MarkerKind, flight: number): void {
+    if (kind === 'copyEnd') {
+      this.#markers.push({ kind, flight, extended: 0 });
+      return;
+    }
+    this.#markers.push({ kind, flight, extended: this.#extended });
+    this.#extended = 0;
   }
 
-  #push(kind: MarkerKind, flight: number): void {
-    this.#markers.push({ kind, flight, afterExtended: this.#extendedOpen });
-    if (kind !== 'copyEnd') this.#extendedOpen = false;
+  /** What the server answers next: everything before the first marker, then the marker. */
+  #next(): Marker | undefined {
+    const first = this.#markers[0];
+    return first?.kind === 'copyEnd' ? this.#markers.find((marker) => marker.kind !== 'copyEnd') : first;
+  }
+
+  #answered(): void {
+    const next = this.#next();
+    if (next === undefined) this.#extended = Math.max(0, this.#extended - 1);
+    else if (next.extended > 0) next.extended -= 1;
   }
 
   #has(kind: MarkerKind): boolean {
@@ -127,20 +147,27 @@ export class ReplyLedger {
     const from = this.#markers[0]?.kind === 'query' ? 1 : 0;
     const copyEnd = this.#markers.findIndex((marker) => marker.kind === 'copyEnd');
     const until = copyEnd < 0 ? this.#markers.length : copyEnd;
-    this.#markers = this.#markers.filter((marker, at) => at < from || at >= until || marker.kind !== 'sync');
+    const swallowed = (marker: Marker, at: number) => at >= from && at < until && marker.kind === 'sync';
+    const extended = this.#markers.filter(swallowed).reduce((sum, marker) => sum + marker.extended, 0);
+    this.#markers = this.#markers.filter((marker, at) => !swallowed(marker, at));
+    const next = this.#next();
+    if (next === undefined) this.#extended += extended;
+    else next.extended += extended;
   }
 
   #fail(): void {
-    const head = this.#markers.find((marker) => marker.kind !== 'copyEnd');
     const inCopy = this.#mode === 'copyIn';
     if (inCopy) this.#dropFirst('copyEnd');
-    if (head !== undefined && head.kind !== 'sync') this.#mode = head.afterExtended && !inCopy ? 'uncertain' : 'normal';
-    else if (head !== undefined || this.#extendedOpen || inCopy) this.#discard();
+    const next = this.#next();
+    const unanswered = next === undefined ? this.#extended : next.extended;
+    if (unanswered > 0 || next?.kind === 'sync' || (inCopy && next === undefined)) this.#discard();
+    else this.#mode = 'normal';
   }
 
   #discard(): void {
     this.#mode = 'discarding';
     const sync = this.#markers.findIndex((marker) => marker.kind === 'sync');
+    if (sync < 0) this.#extended = 0;
     this.#markers = sync < 0 ? [] : this.#markers.slice(sync);
   }
 

@@ -106,6 +106,21 @@ describe('the Kafka port', () => {
     assert.equal(two?.value, null);
   });
 
+  it('keeps the times records bring along, and finds them by these', async () => {
+    const topic = await newTopic(1, { 'retention.ms': '-1' });
+    const producer = await client.producer({ compression: 'zstd' });
+    const times = [1_700_000_000_000, 1_700_000_000_500, 1_699_999_999_000, 1_760_000_000_000];
+    await producer.send(times.map((timestampMs, at) => ({ ...record(topic, 0, `${at}`), timestampMs })));
+    await producer.close();
+    const found: number[] = [];
+    await client.readRange(topic, [{ partition: 0, from: 0n, to: 4n }], ({ records }) =>
+      found.push(...records.map(({ timestampMs }) => timestampMs)),
+    );
+    assert.deepEqual(found, times);
+    assert.deepEqual(await admin.offsetsByTime(topic, 1_700_000_000_001), new Map([[0, 1n]]));
+    assert.deepEqual(await admin.offsetsByTime(topic, 1_750_000_000_000), new Map([[0, 3n]]));
+  });
+
   for (const compression of ['none', 'gzip', 'zstd'] as const) {
     it(`round-trips large batches with compression ${compression}`, async () => {
       const topic = await newTopic(1);
@@ -248,6 +263,8 @@ describe('the Kafka port', () => {
       await two.stop();
       await producer.close();
       assert.equal((await admin.committed(uniqueName('nobody'), topic))[0]?.offset, null);
+      await admin.deleteGroups([group, uniqueName('nobody')]);
+      assert.equal((await admin.committed(group, topic))[0]?.offset, null);
     });
 
     it('starts where onAssigned says, after it has been answered', async () => {

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { accountingProblems, defaultFoldLimits, foldStatus, StatusFolder } from './fold-status.ts';
 import { statementClasses, transactionOutcomes } from './outcomes.ts';
-import type { CaptureSnapshot, ComparerSnapshot, ReplayerSnapshot, Snapshot } from './snapshot.ts';
+import {
+  type CaptureSnapshot,
+  type ComparerSnapshot,
+  type ReplayerSnapshot,
+  type Snapshot,
+  snapshotKey,
+} from './snapshot.ts';
 import { statusSchema } from './status.ts';
 
 const scope = { source: 'shop', environment: 'default', mirrors: ['candidate'] };
@@ -252,4 +258,13 @@ test('reasons and duplicates are added up over partitions', () => {
   folder.status(0);
   assert.deepEqual([...folder.reasons('candidate')], [['failed/timeout', 3]]);
   assert.equal(folder.duplicates('candidate'), 3);
+});
+
+test('what a run over a window of the past counts is no part of the live account', () => {
+  const status = foldStatus([capture(10), comparer(0, 10), comparer(0, 10, { run: 'last-week' })], {
+    ...scope,
+    nowMs: 0,
+  });
+  assert.equal(status.mirrors['candidate']?.transactions.replayed, 10);
+  assert.notEqual(snapshotKey(comparer(0, 10)), snapshotKey(comparer(0, 10, { run: 'last-week' })));
 });

@@ -77,6 +77,9 @@ export class StatusFolder {
       case 'comparer':
         if (this.#covers(snapshot)) this.#hold(snapshot);
         return;
+      case 'run':
+      case 'import':
+        return;
       default:
         snapshot satisfies never;
     }
@@ -149,6 +152,8 @@ export class StatusFolder {
   }
 
   #covers(snapshot: ReplayerSnapshot | ComparerSnapshot): boolean {
+    // A run has an account of its own: its window's.
+    if (snapshot.run !== undefined) return false;
     return snapshot.environment === this.#scope.environment && this.#mirrors.has(snapshot.mirror);
   }
 

@@ -3,6 +3,7 @@ export * from './config.ts';
 export * from './control.ts';
 export * from './errors.ts';
 export * from './fold-status.ts';
+export * from './history.ts';
 export * from './names.ts';
 export * from './outcomes.ts';
 export * from './snapshot.ts';

@@ -7,16 +7,28 @@ export const statusTopic = 'mirrorstream.status';
 export const controlTopic = 'mirrorstream.control';
 
 export const envelopesTopic = (source: string): string => `${source}.envelopes`;
-export const resultsTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.results`;
-export const verdictsTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.verdicts`;
-export const deadLetterTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.dead-letter`;
-export const replayerGroup = (environment: string, mirror: string): string => `${environment}.${mirror}.replayer`;
-export const comparerGroup = (environment: string, mirror: string): string => `${environment}.${mirror}.comparer`;
+/** The replay that follows production, which has no name of its own; every other run is a history replay with a name. */
+export const liveRun = 'live';
+
+/** Of a mirror, or of one run on it: a run's records never mix with those of the live replay or of another run. */
+const mirrorPrefix = (environment: string, mirror: string, run: string): string =>
+  run === liveRun ? `${environment}.${mirror}` : `${environment}.${mirror}.${run}`;
+
+export const resultsTopic = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.results`;
+export const verdictsTopic = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.verdicts`;
+export const deadLetterTopic = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.dead-letter`;
+export const replayerGroup = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.replayer`;
+export const comparerGroup = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.comparer`;
 
 const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** Checks a source, mirror or environment name; they become parts of topic names. Throws `badInput`. */
-export function checkName(kind: 'source' | 'mirror' | 'environment' | 'capture node', name: string): string {
+export function checkName(kind: 'source' | 'mirror' | 'environment' | 'capture node' | 'run', name: string): string {
   if (namePattern.test(name)) return name;
   throw new MirrorstreamError('badInput', `${kind} name ${JSON.stringify(name)} is not usable`, {
     stage: 'configuration',

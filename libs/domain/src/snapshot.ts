@@ -4,6 +4,7 @@
 // a restarted proxy counts under a new incarnation, a comparer resumes from its own snapshot (its checkpoint).
 import { z } from 'zod';
 import { answerPolicies } from './control.ts';
+import { importKey, importSnapshotSchema, runKey, runSnapshotSchema } from './history.ts';
 import { gapReasons, notComparedReasons, statementClasses, transactionOutcomes } from './outcomes.ts';
 
 const count = z.number().int().nonnegative();
@@ -59,11 +60,15 @@ export const captureSnapshotSchema = z.object({
 });
 export type CaptureSnapshot = z.infer<typeof captureSnapshotSchema>;
 
-/** State of one replayer process. Key: `replayer/<environment>/<mirror>/<instance>`. */
+/** Absent: the live replay. */
+const run = z.string().optional();
+
+/** State of one replayer process. Key: `replayer/<environment>/<mirror>/<instance>`, of a run `replayer/<environment>/<mirror>/<run>/<instance>`. */
 export const replayerSnapshotSchema = z.object({
   kind: z.literal('replayer'),
   environment: z.string(),
   mirror: z.string(),
+  run,
   instance: z.string(),
   atMs,
   final: z.boolean(),
@@ -77,11 +82,15 @@ export const replayerSnapshotSchema = z.object({
 });
 export type ReplayerSnapshot = z.infer<typeof replayerSnapshotSchema>;
 
-/** Counts of one partition of one mirror's results, and the place to resume. Key: `comparer/<environment>/<mirror>/<partition>`. */
+/**
+ * Counts of one partition of one mirror's results, and the place to resume. Key: `comparer/<environment>/<mirror>/<partition>`, of a
+ * run `comparer/<environment>/<mirror>/<run>/<partition>`.
+ */
 export const comparerSnapshotSchema = z.object({
   kind: z.literal('comparer'),
   environment: z.string(),
   mirror: z.string(),
+  run,
   partition: count,
   atMs,
   /** Next results offset to read (decimal). */
@@ -102,6 +111,8 @@ export const snapshotSchema = z.discriminatedUnion('kind', [
   captureSnapshotSchema,
   replayerSnapshotSchema,
   comparerSnapshotSchema,
+  runSnapshotSchema,
+  importSnapshotSchema,
 ]);
 export type Snapshot = z.infer<typeof snapshotSchema>;
 
@@ -111,10 +122,22 @@ export function snapshotKey(snapshot: Snapshot): string {
     case 'capture':
       return `capture/${snapshot.source}/${snapshot.captureNode}/${snapshot.incarnation}`;
     case 'replayer':
-      return `replayer/${snapshot.environment}/${snapshot.mirror}/${snapshot.instance}`;
+      return `replayer/${placeOf(snapshot)}/${snapshot.instance}`;
     case 'comparer':
-      return `comparer/${snapshot.environment}/${snapshot.mirror}/${snapshot.partition}`;
+      return `comparer/${placeOf(snapshot)}/${snapshot.partition}`;
+    case 'run':
+      return runKey(snapshot.environment, snapshot.mirror, snapshot.run);
+    case 'import':
+      return importKey(snapshot.source);
     default:
       return snapshot satisfies never;
   }
+}
+
+function placeOf(of: {
+  readonly environment: string;
+  readonly mirror: string;
+  readonly run?: string | undefined;
+}): string {
+  return of.run === undefined ? `${of.environment}/${of.mirror}` : `${of.environment}/${of.mirror}/${of.run}`;
 }

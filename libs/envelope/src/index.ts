@@ -9,5 +9,6 @@ export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
 export * from './order-merge.ts';
 export * from './ordered-exchange.ts';
+export * from './replay-window.ts';
 export * from './result-account.ts';
 export * from './stands-alone.ts';

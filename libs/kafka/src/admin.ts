@@ -82,6 +82,25 @@ export class DirectAdmin implements Admin {
     });
   }
 
+  async deleteGroups(groups: readonly string[]): Promise<void> {
+    for (const group of groups) {
+      await this.#patiently(`deleting group ${group}`, async () => {
+        const coordinator = await this.#directory.coordinator(group);
+        const answer = await this.#directory.ask<{ readonly results: readonly { readonly errorCode: number }[] }>(
+          coordinator,
+          'DeleteGroups',
+          [group],
+        );
+        for (const { errorCode } of answer.results) {
+          const type = protocolErrorType(errorCode);
+          if (errorCode === 0 || type === 'GROUP_ID_NOT_FOUND') continue;
+          if (type === 'NON_EMPTY_GROUP') throw kafkaUnavailable(`group ${group} still has members`);
+          throw protocolError(type, `deleting group ${group}`);
+        }
+      });
+    }
+  }
+
   async offsets(topic: string): Promise<readonly PartitionOffsets[]> {
     const [low, high] = await this.#patiently('looking up offsets', async () => {
       const partitions = await this.#partitions(topic);

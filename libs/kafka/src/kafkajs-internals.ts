@@ -49,6 +49,7 @@ export type ApiName =
   | 'LeaveGroup'
   | 'OffsetCommit'
   | 'OffsetFetch'
+  | 'DeleteGroups'
   | 'CreateTopics'
   | 'DeleteTopics'
   | 'DescribeConfigs';

@@ -29,6 +29,8 @@ export interface OutgoingRecord {
   readonly key: Uint8Array | string | null;
   readonly value: Uint8Array | null;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Default: when it is sent. Given for what was published before, elsewhere, and then for all records sent together. */
+  readonly timestampMs?: number;
 }
 
 /** Where records went: the offset of the first one of each topic-partition in the request. */
@@ -172,6 +174,8 @@ export interface Admin {
   topicConfig(topic: string): Promise<ReadonlyMap<string, string>>;
   /** Deletes what exists of these; quiet about the rest. */
   deleteTopics(topics: readonly string[]): Promise<void>;
+  /** Deletes what groups have committed; quiet about groups that do not exist. One that still has members is waited for. */
+  deleteGroups(groups: readonly string[]): Promise<void>;
   offsets(topic: string): Promise<readonly PartitionOffsets[]>;
   /** First offset at or after the time, per partition; the end where there is none. */
   offsetsByTime(topic: string, timestampMs: number): Promise<ReadonlyMap<number, bigint>>;

@@ -30,6 +30,8 @@ export interface ProduceSettings {
 }
 
 interface Section extends PartitionRecords {
+  /** Base of the batch; records that bring none of their own have it. */
+  readonly timestampMs: number;
   readonly compressed: Buffer | undefined;
   readonly sizeBytes: number;
 }
@@ -40,7 +42,7 @@ export async function produceRequestBody(
   settings: ProduceSettings,
   pool: BufferPool,
 ): Promise<RequestBody> {
-  const sections = await Promise.all(parts.map((part) => prepare(part, settings.compression)));
+  const sections = await Promise.all(parts.map((part) => prepare(part, settings)));
   const topics = new Map<string, Section[]>();
   let sizeBytes = 2 + 2 + 4 + 4;
   for (const section of sections) {
@@ -65,17 +67,18 @@ export async function produceRequestBody(
   return { buffer: body, roomInFront: frameRoomBytes };
 }
 
-async function prepare(part: PartitionRecords, compression: Compression): Promise<Section> {
-  const sizeBytes = recordsBytes(part.records);
-  if (compression === 'none') return { ...part, compressed: undefined, sizeBytes };
-  const plain = recordsSection(part.records, sizeBytes);
+async function prepare(part: PartitionRecords, { compression, ...settings }: ProduceSettings): Promise<Section> {
+  const timestampMs = part.records[0]?.timestampMs ?? settings.timestampMs;
+  const sizeBytes = recordsBytes(part.records, timestampMs);
+  if (compression === 'none') return { ...part, timestampMs, compressed: undefined, sizeBytes };
+  const plain = recordsSection(part.records, sizeBytes, timestampMs);
   const compressed = await (compression === 'zstd' ? zstd(plain, zstdOptions) : gzipped(plain, gzipOptions));
-  return { ...part, compressed, sizeBytes: compressed.length };
+  return { ...part, timestampMs, compressed, sizeBytes: compressed.length };
 }
 
-function recordsSection(records: readonly OutgoingRecord[], sizeBytes: number): Buffer {
+function recordsSection(records: readonly OutgoingRecord[], sizeBytes: number, timestampMs: number): Buffer {
   const section = Buffer.allocUnsafe(sizeBytes);
-  writeRecords(section, 0, records);
+  writeRecords(section, 0, records, timestampMs);
   return section;
 }
 
@@ -85,10 +88,14 @@ function writeSection(body: Buffer, from: number, section: Section, settings: Pr
   const end = recordsAt + section.sizeBytes;
   body.writeInt32BE(section.partition, from);
   body.writeInt32BE(end - batchAt, from + 4);
-  if (section.compressed === undefined) writeRecords(body, recordsAt, section.records);
+  if (section.compressed === undefined) writeRecords(body, recordsAt, section.records, section.timestampMs);
   else section.compressed.copy(body, recordsAt);
   const recordCount = section.records.length;
-  const { timestampMs, compression } = settings;
-  writeBatchHeader(body, batchAt, end, { recordCount, timestampMs, compression: codecs[compression] });
+  const { timestampMs } = section;
+  let maxTimestampMs = timestampMs;
+  for (const record of section.records)
+    if (record.timestampMs !== undefined && record.timestampMs > maxTimestampMs) maxTimestampMs = record.timestampMs;
+  const compression = codecs[settings.compression];
+  writeBatchHeader(body, batchAt, end, { recordCount, timestampMs, maxTimestampMs, compression });
   return end;
 }

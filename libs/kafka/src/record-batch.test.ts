@@ -38,11 +38,14 @@ function randomRecords(seed: number): OutgoingRecord[] {
     partition: 0,
     key: random.next() < 0.3 ? `schlüssel-${random.integer(0, 99)}` : bytesOrNull(70),
     value: bytesOrNull(random.pick([0, 63, 64, 127, 128, 8_191, 8_192, 20_000])),
+    ...(random.next() < 0.3 ? { timestampMs: random.pick([0, nowMs - 70, nowMs + 3 * 10 ** 9, nowMs * 2]) } : {}),
     ...(random.next() < 0.3
       ? { headers: { traceparent: `00-${seed}`, größe: 'ß'.repeat(random.integer(0, 80)) } }
       : {}),
   }));
 }
+
+const nowMs = 1_764_000_000_123;
 
 describe('record batches', () => {
   it('are the bytes the manual says', () => {
@@ -50,10 +53,10 @@ describe('record batches', () => {
       { topic: 't', partition: 0, key: 'k', value: Buffer.from('v1') },
       { topic: 't', partition: 0, key: null, value: null, headers: { a: 'b' } },
     ];
-    const batch = Buffer.alloc(batchHeaderBytes + recordsBytes(records));
-    const end = writeRecords(batch, batchHeaderBytes, records);
+    const batch = Buffer.alloc(batchHeaderBytes + recordsBytes(records, 1_000));
+    const end = writeRecords(batch, batchHeaderBytes, records, 1_000);
     assert.equal(end, batch.length);
-    writeBatchHeader(batch, 0, end, { recordCount: 2, timestampMs: 1_000, compression: 0 });
+    writeBatchHeader(batch, 0, end, { recordCount: 2, timestampMs: 1_000, maxTimestampMs: 1_000, compression: 0 });
     const fields: readonly (readonly [string, string])[] = [
       ['base offset', '0000000000000000'],
       ['length', '00000046'],
@@ -74,19 +77,20 @@ describe('record batches', () => {
   it('come back from another decoder as they were, and fill their memory exactly', async () => {
     for (let seed = 1; seed <= 40; seed++) {
       const records = randomRecords(seed);
-      const batch = Buffer.alloc(batchHeaderBytes + recordsBytes(records));
-      assert.equal(writeRecords(batch, batchHeaderBytes, records), batch.length);
+      const batch = Buffer.alloc(batchHeaderBytes + recordsBytes(records, nowMs));
+      assert.equal(writeRecords(batch, batchHeaderBytes, records, nowMs), batch.length);
       writeBatchHeader(batch, 0, batch.length, {
         recordCount: records.length,
-        timestampMs: 1_764_000_000_123,
+        timestampMs: nowMs,
+        maxTimestampMs: nowMs,
         compression: 0,
       });
       const decoded = await decode(batch);
       assert.equal(decoded.records.length, records.length);
-      for (const [at, { key, value, headers }] of records.entries()) {
+      for (const [at, { key, value, headers, timestampMs = nowMs }] of records.entries()) {
         const back = decoded.records[at];
         assert.equal(back?.offset, String(at));
-        assert.equal(back?.timestamp, '1764000000123');
+        assert.equal(back?.timestamp, String(timestampMs));
         assert.deepEqual(back?.key, key === null ? null : Buffer.from(key));
         assert.deepEqual(back?.value, value);
         const texts = Object.entries(back?.headers ?? {}).map(([name, text]) => [name, text.toString()]);

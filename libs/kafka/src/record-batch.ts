@@ -42,6 +42,25 @@ function writeVarint(target: Buffer, at: number, value: number): number {
 const lengthOf = (bytes: Uint8Array | string): number =>
   typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
 
+/** zigzag varint of 64 bits; what fits into 32, as nearly all does, takes the short way. */
+function longVarintBytes(value: number): number {
+  if (value === (value | 0)) return varintBytes(value);
+  let bytes = 1;
+  for (let rest = zigzag64(value); rest > 0x7fn; rest >>= 7n) bytes++;
+  return bytes;
+}
+
+function writeLongVarint(target: Buffer, at: number, value: number): number {
+  if (value === (value | 0)) return writeVarint(target, at, value);
+  let next = at;
+  let rest = zigzag64(value);
+  for (; rest > 0x7fn; rest >>= 7n) target[next++] = Number(rest & 0x7fn) | 0x80;
+  target[next++] = Number(rest);
+  return next;
+}
+
+const zigzag64 = (value: number): bigint => BigInt.asUintN(64, (BigInt(value) << 1n) ^ (BigInt(value) >> 63n));
+
 const fieldBytes = (bytes: Uint8Array | string | null): number => {
   if (bytes === null) return 1;
   const length = lengthOf(bytes);
@@ -58,8 +77,8 @@ function writeField(target: Buffer, at: number, bytes: Uint8Array | string | nul
 }
 
 /** Bytes of a record behind its length. */
-function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number): number {
-  let bytes = 2 + varintBytes(offsetDelta) + fieldBytes(key) + fieldBytes(value);
+function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number, timestampDelta: number): number {
+  let bytes = 1 + longVarintBytes(timestampDelta) + varintBytes(offsetDelta) + fieldBytes(key) + fieldBytes(value);
   if (headers === undefined) return bytes + 1;
   const names = Object.keys(headers);
   bytes += varintBytes(names.length);
@@ -67,24 +86,31 @@ function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number)
   return bytes;
 }
 
-/** Bytes of the records part of a batch, uncompressed. */
-export function recordsBytes(records: readonly OutgoingRecord[]): number {
+/** Bytes of the records part of a batch, uncompressed. `timestampMs`: the batch's, of records that bring none. */
+export function recordsBytes(records: readonly OutgoingRecord[], timestampMs: number): number {
   let bytes = 0;
   for (let delta = 0; delta < records.length; delta++) {
-    const body = bodyBytes(records[delta] as OutgoingRecord, delta);
+    const record = records[delta] as OutgoingRecord;
+    const body = bodyBytes(record, delta, (record.timestampMs ?? timestampMs) - timestampMs);
     bytes += varintBytes(body) + body;
   }
   return bytes;
 }
 
-/** Writes the records part; returns where it ends. All records have the batch's timestamp. */
-export function writeRecords(target: Buffer, at: number, records: readonly OutgoingRecord[]): number {
+/** Writes the records part; returns where it ends. `timestampMs`: the batch's, of records that bring none. */
+export function writeRecords(
+  target: Buffer,
+  at: number,
+  records: readonly OutgoingRecord[],
+  timestampMs: number,
+): number {
   let next = at;
   for (let delta = 0; delta < records.length; delta++) {
     const record = records[delta] as OutgoingRecord;
-    next = writeVarint(target, next, bodyBytes(record, delta));
+    const timestampDelta = (record.timestampMs ?? timestampMs) - timestampMs;
+    next = writeVarint(target, next, bodyBytes(record, delta, timestampDelta));
     target[next++] = 0; // attributes: none are defined
-    target[next++] = 0; // timestamp delta
+    next = writeLongVarint(target, next, timestampDelta);
     next = writeVarint(target, next, delta);
     next = writeField(target, next, record.key);
     next = writeField(target, next, record.value);
@@ -106,6 +132,8 @@ function writeHeaders(target: Buffer, at: number, headers: OutgoingRecord['heade
 export interface BatchHeader {
   readonly recordCount: number;
   readonly timestampMs: number;
+  /** Of its records. */
+  readonly maxTimestampMs: number;
   /** Codec number, 0 for none. */
   readonly compression: number;
 }
@@ -120,7 +148,7 @@ export function writeBatchHeader(target: Buffer, at: number, end: number, header
   target.writeInt16BE(header.compression, at + attributesAt);
   target.writeInt32BE(header.recordCount - 1, at + 23);
   target.writeBigInt64BE(timestamp, at + 27);
-  target.writeBigInt64BE(timestamp, at + 35);
+  target.writeBigInt64BE(BigInt(header.maxTimestampMs), at + 35);
   target.writeBigInt64BE(BigInt(noProducer), at + 43);
   target.writeInt16BE(noProducer, at + 51);
   target.writeInt32BE(noProducer, at + 53);

@@ -85,4 +85,16 @@ describe('offset tracker', () => {
       }
     }
   });
+
+  it('tells what only waits for the rest of a transaction from what is still to be done', () => {
+    const tracker = new OffsetTracker(0n);
+    assert.equal(tracker.onlyHeld, true);
+    tracker.deliver(0n, 1, 0, 0n);
+    tracker.deliver(1n, 1, 0, 0n);
+    tracker.hold(0n);
+    assert.equal(tracker.onlyHeld, false);
+    tracker.resolve(1n);
+    assert.equal(tracker.onlyHeld, true);
+    assert.equal(tracker.commitPoint(0n).offset, 0n);
+  });
 });

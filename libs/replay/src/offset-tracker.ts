@@ -67,6 +67,12 @@ export class OffsetTracker {
     if (record !== undefined) record.held += 1;
   }
 
+  /** Nothing is open but what waits for the rest of a transaction. */
+  get onlyHeld(): boolean {
+    for (const record of this.#open.values()) if (record.units > record.held) return false;
+    return true;
+  }
+
   commitPoint(resultsEnd: bigint): CommitPoint {
     const first = this.#open.entries().next().value;
     const offset = first === undefined ? this.#next : first[0];

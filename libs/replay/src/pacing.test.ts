@@ -38,4 +38,12 @@ describe('pacing', () => {
     assert.equal(scheduleLagUs(3, 5), 2);
     assert.equal(scheduleLagUs(7, 5), 0);
   });
+
+  it('plays a window of the past from its beginning on, whoever asks first, at any speed', () => {
+    for (const speed of [1, 4]) {
+      const pacing = createPacing({ mode: 'timed', speed, replayDelayMs: 0, beginsAtUs: 100 * second });
+      assert.equal(pacing.dueAtUs(120 * second, 5_000 * second), 5_000 * second + (20 * second) / speed);
+      assert.equal(pacing.dueAtUs(100 * second, 5_001 * second), 5_000 * second);
+    }
+  });
 });

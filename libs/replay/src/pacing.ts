@@ -8,6 +8,8 @@ export interface PacingOptions {
   readonly speed: number;
   /** Added to the captured time: absorbs publishing, so that a mirror that keeps up is not late all the time. */
   readonly replayDelayMs: number;
+  /** Of a window of the past: the captured time (µs since the epoch) at which it begins. The first question says when that is here. */
+  readonly beginsAtUs?: number;
 }
 
 /** Wall clocks in µs since the epoch. */
@@ -19,17 +21,21 @@ export interface Pacing {
 /**
  * The schedule is absolute: when an answer of the mirror comes late, the think time after it is shortened until the schedule is
  * met again, so being slow once does not put off the rest. With another speed than 1 the first question sets the anchor: from
- * there captured time passes `speed` times as fast.
+ * there captured time passes `speed` times as fast. A window of the past is anchored at its beginning.
  */
 export function createPacing(options: PacingOptions): Pacing {
   const delayUs = options.replayDelayMs * 1000;
   if (options.mode === 'asap') return { dueAtUs: () => 0 };
-  if (options.speed === 1) return { dueAtUs: (capturedAtUs) => capturedAtUs + delayUs };
+  const { speed, beginsAtUs } = options;
+  if (speed === 1 && beginsAtUs === undefined) return { dueAtUs: (capturedAtUs) => capturedAtUs + delayUs };
   let anchor: { readonly capturedAtUs: number; readonly replayedAtUs: number } | null = null;
   return {
     dueAtUs(capturedAtUs, nowUs) {
-      anchor ??= { capturedAtUs, replayedAtUs: Math.max(nowUs, capturedAtUs + delayUs) };
-      return anchor.replayedAtUs + (capturedAtUs - anchor.capturedAtUs) / options.speed;
+      anchor ??=
+        beginsAtUs === undefined
+          ? { capturedAtUs, replayedAtUs: Math.max(nowUs, capturedAtUs + delayUs) }
+          : { capturedAtUs: beginsAtUs, replayedAtUs: nowUs + delayUs };
+      return anchor.replayedAtUs + (capturedAtUs - anchor.capturedAtUs) / speed;
     },
   };
 }

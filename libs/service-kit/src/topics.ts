@@ -3,6 +3,7 @@ import {
   controlTopic,
   deadLetterTopic,
   envelopesTopic,
+  liveRun,
   MirrorstreamError,
   resultsTopic,
   statusTopic,
@@ -77,12 +78,17 @@ export function sourceTopics(source: string, options: TopicOptions = {}): readon
 }
 
 /** Results and verdicts have as many partitions as the envelopes: a session keeps its partition number throughout. */
-export function mirrorTopics(environment: string, mirror: string, options: TopicOptions = {}): readonly TopicSpec[] {
+export function mirrorTopics(
+  environment: string,
+  mirror: string,
+  options: TopicOptions = {},
+  run: string = liveRun,
+): readonly TopicSpec[] {
   const partitions = options.partitions ?? defaultPartitions;
   return [
-    streamSpec(resultsTopic(environment, mirror), partitions, options),
-    streamSpec(verdictsTopic(environment, mirror), partitions, options),
-    streamSpec(deadLetterTopic(environment, mirror), 1, options),
+    streamSpec(resultsTopic(environment, mirror, run), partitions, options),
+    streamSpec(verdictsTopic(environment, mirror, run), partitions, options),
+    streamSpec(deadLetterTopic(environment, mirror, run), 1, options),
   ];
 }
 
@@ -101,14 +107,15 @@ export function ensureSourceTopics(admin: Admin, source: string, options: TopicO
   return admin.ensureTopics(sourceTopics(source, options));
 }
 
-/** Results, verdicts and dead letters of a mirror. Throws `badInput` when one exists with another partition count. */
+/** Results, verdicts and dead letters of a mirror, or of a run on it. Throws `badInput` when one exists with another partition count. */
 export function ensureMirrorTopics(
   admin: Admin,
   environment: string,
   mirror: string,
   options: TopicOptions = {},
+  run: string = liveRun,
 ): Promise<void> {
-  return admin.ensureTopics(mirrorTopics(environment, mirror, options));
+  return admin.ensureTopics(mirrorTopics(environment, mirror, options, run));
 }
 
 const awaitTopicEveryMs = 200;

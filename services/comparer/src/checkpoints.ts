@@ -2,18 +2,22 @@
 import { type ComparerSnapshot, MirrorstreamError, snapshotSchema, statusTopic } from '@mirrorstream/domain';
 import type { Admin, KafkaClient } from '@mirrorstream/kafka';
 
-const checkpointKey = (environment: string, mirror: string, partition: number): string =>
-  `comparer/${environment}/${mirror}/${partition}`;
+interface CheckpointPlace {
+  readonly environment: string;
+  readonly mirror: string;
+  readonly run?: string;
+}
+
+const checkpointKey = ({ environment, mirror, run }: CheckpointPlace, partition: number): string =>
+  `comparer/${environment}/${mirror}/${run === undefined ? '' : `${run}/`}${partition}`;
 
 /** Reads the status topic to its end. Partitions that were never counted are left out. Throws `undecodable` for an unreadable one. */
 export async function readCheckpoints(
   client: KafkaClient,
   admin: Admin,
-  of: { readonly environment: string; readonly mirror: string; readonly partitions: readonly number[] },
+  of: CheckpointPlace & { readonly partitions: readonly number[] },
 ): Promise<ReadonlyMap<number, ComparerSnapshot>> {
-  const wanted = new Map(
-    of.partitions.map((partition) => [checkpointKey(of.environment, of.mirror, partition), partition]),
-  );
+  const wanted = new Map(of.partitions.map((partition) => [checkpointKey(of, partition), partition]));
   const newest = new Map<string, Buffer>();
   const ranges = (await admin.offsets(statusTopic))
     .filter((offsets) => offsets.high > offsets.low)

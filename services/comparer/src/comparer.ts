@@ -1,5 +1,5 @@
 // The comparer's shell: reads results in slices, hands verdicts to the batcher, keeps checkpoints, gives partitions up and takes them on.
-import { type ComparerSnapshot, comparerGroup, deadLetterTopic, resultsTopic } from '@mirrorstream/domain';
+import { type ComparerSnapshot, comparerGroup, deadLetterTopic, liveRun, resultsTopic } from '@mirrorstream/domain';
 import {
   type Admin,
   type Batcher,
@@ -59,7 +59,7 @@ export class Comparer implements RunningService {
     this.config = config;
     this.kit = kit;
     this.parts = parts;
-    this.topic = resultsTopic(config.environment, config.mirror);
+    this.topic = resultsTopic(config.environment, config.mirror, config.run);
     this.batcher = createBatcher(
       parts.verdictProducer,
       { maxBufferedBytes: config.maxBufferedBytes },
@@ -87,7 +87,7 @@ export class Comparer implements RunningService {
   /** Joins the group; resolves when the first partitions are assigned and their checkpoints read. */
   async start(): Promise<void> {
     this.consumer = await this.parts.client.consume(
-      { group: comparerGroup(this.config.environment, this.config.mirror), topics: [this.topic] },
+      { group: comparerGroup(this.config.environment, this.config.mirror, this.config.run), topics: [this.topic] },
       {
         onAssigned: (assigned) => this.takeOver(assigned.map((at) => at.partition)),
         onBatch: (batch) => this.receive(batch),
@@ -136,13 +136,14 @@ export class Comparer implements RunningService {
   }
 
   private async openLanes(partitions: readonly number[]): Promise<void> {
-    const { environment, mirror } = this.config;
-    const saved = await readCheckpoints(this.parts.client, this.parts.admin, { environment, mirror, partitions });
+    const { environment, mirror, run } = this.config;
+    const place = { environment, mirror, ...(run === liveRun ? {} : { run }) };
+    const saved = await readCheckpoints(this.parts.client, this.parts.admin, { ...place, partitions });
     const offsets = new Map((await this.parts.admin.offsets(this.topic)).map((one) => [one.partition, one]));
     for (const partition of partitions) {
       const low = offsets.get(partition)?.low ?? 0n;
       const checkpoint = saved.get(partition) ?? null;
-      const identity = { environment, mirror, partition };
+      const identity = { ...place, partition };
       const ledger = new PartitionLedger(identity, this.config.sessions, checkpoint, low);
       this.checkPosition(ledger, checkpoint, low, offsets.get(partition)?.high ?? low);
       this.lanes.set(partition, new PartitionLane(partition, ledger, Date.now()));
@@ -270,7 +271,7 @@ export class Comparer implements RunningService {
   private lost(record: OutgoingRecord, reason: 'kafkaRefused' | 'closed'): void {
     if (reason === 'closed') return;
     this.work.verdictsLost += 1;
-    const isDeadLetter = record.topic === deadLetterTopic(this.config.environment, this.config.mirror);
+    const isDeadLetter = record.topic === deadLetterTopic(this.config.environment, this.config.mirror, this.config.run);
     this.kit.logger.error(
       { partition: record.partition, sizeBytes: record.value?.length ?? 0 },
       isDeadLetter ? 'Kafka refused a dead letter' : 'Kafka refused verdicts: they are counted, but not published',

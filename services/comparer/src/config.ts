@@ -12,6 +12,8 @@ export interface ComparerConfig {
   readonly kafka: KafkaConnectionOptions;
   readonly environment: string;
   readonly mirror: string;
+  /** `live`, or the run whose results are compared. */
+  readonly run: string;
   readonly instance: string;
   /** Longest stretch of counting without a turn of the event loop. */
   readonly sliceMs: number;
@@ -34,6 +36,12 @@ export const comparerFlags: FlagTable = [
   ...kafkaFlags,
   { name: 'environment', description: 'environment the mirror belongs to', default: 'default', placeholder: 'NAME' },
   { name: 'mirror', description: 'mirror whose results are compared', placeholder: 'NAME', required: true },
+  {
+    name: 'run',
+    description: 'the run whose results are compared, made by `mirrorstream replay`; default: the live replay',
+    default: 'live',
+    placeholder: 'NAME',
+  },
   {
     name: 'instance',
     description: 'name of this process in logs and to Kafka',
@@ -73,6 +81,7 @@ const whole = (least: number) => z.coerce.number().int().min(least);
 const valuesSchema = z.object({
   environment: z.string(),
   mirror: z.string(),
+  run: z.string(),
   instance: z.string().min(1),
   'checkpoint-ms': whole(10),
   'max-queue-bytes': whole(65_536),
@@ -87,6 +96,7 @@ export function parseComparerConfig(flagValues: FlagValues): ComparerConfig {
     kafka: kafkaOptionsFrom(flagValues, values.instance),
     environment: checkName('environment', values.environment),
     mirror: checkName('mirror', values.mirror),
+    run: checkName('run', values.run),
     instance: values.instance,
     sliceMs: 8,
     maxQueueBytes: values['max-queue-bytes'],

@@ -22,6 +22,8 @@ export interface StatementCount {
 export interface PartitionIdentity {
   readonly environment: string;
   readonly mirror: string;
+  /** Absent: the live replay. */
+  readonly run?: string;
   readonly partition: number;
 }
 

@@ -28,17 +28,17 @@ async function start(config: ComparerConfig, kit: ServiceKit): Promise<RunningSe
     client.producer(),
     client.producer({ compression: 'zstd' }),
   ]);
-  const { environment, mirror } = config;
-  const required = [resultsTopic(environment, mirror), verdictsTopic(environment, mirror), statusTopic];
+  const { environment, mirror, run } = config;
+  const required = [resultsTopic(environment, mirror, run), verdictsTopic(environment, mirror, run), statusTopic];
   const wait = {
     deadlineMs: config.topicsDeadlineMs,
     stage: 'comparer',
     hint: 'Start the mirror with `mirrorstream up`, or make the topics of the mirror first.',
   };
   for (const topic of required) await waitForTopic(admin, topic, wait);
-  const deadLetters = await waitForTopic(admin, deadLetterTopic(environment, mirror), wait);
+  const deadLetters = await waitForTopic(admin, deadLetterTopic(environment, mirror, run), wait);
   const comparer = new Comparer(config, kit, { client, admin, verdictProducer, checkpointProducer, sql }, deadLetters);
   await comparer.start();
-  kit.ready({ environment, mirror, instance: config.instance, partitions: comparer.partitions.length });
+  kit.ready({ environment, mirror, run, instance: config.instance, partitions: comparer.partitions.length });
   return comparer;
 }

@@ -32,6 +32,7 @@ function setUp(limits: { perShape?: number; maxBatchBytes?: number; maxExemplarB
     {
       environment: 'default',
       mirror: 'candidate',
+      run: 'live',
       resultsTopic: 'default.candidate.results',
       deadLetterPartitions: 2,
       maxBatchBytes: limits.maxBatchBytes ?? 500_000,
@@ -265,6 +266,7 @@ describe('record processor', () => {
         {
           environment: 'default',
           mirror: 'candidate',
+          run: 'live',
           resultsTopic: 'default.candidate.results',
           deadLetterPartitions: 2,
           maxBatchBytes: 500_000,

@@ -15,6 +15,8 @@ import type { PartitionLedger } from './ledger.ts';
 export interface RecordProcessorOptions {
   readonly environment: string;
   readonly mirror: string;
+  /** `live`, or the name of the run. */
+  readonly run: string;
   readonly resultsTopic: string;
   readonly deadLetterPartitions: number;
   /** A verdict batch is cut at about this many bytes. */
@@ -56,7 +58,7 @@ export class RecordProcessor {
       return { outgoing: [this.deadLetter(partition, record)], undecodable, results: 0 };
     }
     const judged = this.judgeBatch(ledger, batch, record.offset);
-    return { outgoing: this.encode(judged, partition, batch.run), undecodable: null, results: batch.results.length };
+    return { outgoing: this.encode(judged, partition), undecodable: null, results: batch.results.length };
   }
 
   private judgeBatch(ledger: PartitionLedger, batch: ResultBatch, offset: bigint): JudgedResult[] {
@@ -71,15 +73,15 @@ export class RecordProcessor {
     return judged;
   }
 
-  private encode(judged: readonly JudgedResult[], partition: number, run: string): OutgoingRecord[] {
-    const { environment, mirror, maxBatchBytes } = this.options;
+  private encode(judged: readonly JudgedResult[], partition: number): OutgoingRecord[] {
+    const { environment, mirror, run, maxBatchBytes } = this.options;
     const outgoing: OutgoingRecord[] = [];
     let verdicts: VerdictInit[] = [];
     let sizeBytes = 0;
     const cut = () => {
       if (verdicts.length === 0) return;
       const value = encodeVerdictBatch({ environment, mirror, run, partition, verdicts });
-      outgoing.push({ topic: verdictsTopic(environment, mirror), partition, key: null, value });
+      outgoing.push({ topic: verdictsTopic(environment, mirror, run), partition, key: null, value });
       verdicts = [];
       sizeBytes = 0;
     };
@@ -94,7 +96,7 @@ export class RecordProcessor {
 
   private deadLetter(partition: number, record: IncomingRecord): OutgoingRecord {
     return {
-      topic: deadLetterTopic(this.options.environment, this.options.mirror),
+      topic: deadLetterTopic(this.options.environment, this.options.mirror, this.options.run),
       partition: partition % this.options.deadLetterPartitions,
       key: record.key,
       value: record.value,

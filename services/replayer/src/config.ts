@@ -12,6 +12,8 @@ export interface ReplayerConfig {
   readonly environment: string;
   readonly mirror: string;
   readonly source: string;
+  /** `live`, or the run over a window of the past that is played. */
+  readonly run: string;
   readonly instance: string;
   readonly target: TargetSource;
   readonly pacing: PacingOptions;
@@ -62,6 +64,13 @@ export const replayerFlags: FlagTable = [
   { name: 'environment', description: 'environment the mirror belongs to', default: 'default', placeholder: 'NAME' },
   { name: 'mirror', description: 'mirror to play to', placeholder: 'NAME', required: true },
   { name: 'source-name', description: 'source whose traffic is played', default: 'source', placeholder: 'NAME' },
+  {
+    name: 'run',
+    description:
+      'play this run over a window of the past, as `mirrorstream replay` planned it; default: follow production',
+    default: 'live',
+    placeholder: 'NAME',
+  },
   { name: 'instance', description: 'name of this process; default: the host and process id', placeholder: 'NAME' },
   {
     name: 'target-env',
@@ -148,6 +157,7 @@ const valuesSchema = z.object({
   environment: z.string(),
   mirror: z.string(),
   'source-name': z.string(),
+  run: z.string(),
   instance: z.string().min(1).optional(),
   'target-env': z.string().min(1),
   'target-file': z.string().min(1).optional(),
@@ -182,6 +192,7 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     environment: checkName('environment', values.environment),
     mirror: checkName('mirror', values.mirror),
     source: checkName('source', values['source-name']),
+    run: checkName('run', values.run),
     instance,
     target: file === undefined ? { env: values['target-env'] } : { file },
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },

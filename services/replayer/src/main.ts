@@ -1,5 +1,5 @@
 // Composition root of the replayer.
-import { envelopesTopic } from '@mirrorstream/domain';
+import { envelopesTopic, liveRun } from '@mirrorstream/domain';
 import { connectKafka } from '@mirrorstream/kafka';
 import { readTargetAddress } from '@mirrorstream/pg-target';
 import {
@@ -12,6 +12,7 @@ import {
 } from '@mirrorstream/service-kit';
 import { parseReplayerConfig, type ReplayerConfig, replayerFlags } from './config.ts';
 import { Replayer } from './replayer.ts';
+import { readRunPlan } from './run-plan.ts';
 
 /** Runs the replayer until it stops; resolves with the exit code. */
 export function main(argv: readonly string[]): Promise<number> {
@@ -35,16 +36,17 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
     client.producer({ compression: 'zstd' }),
     client.producer(),
   ]);
-  const { environment, mirror, source, instance } = config;
+  const { environment, mirror, source, run, instance } = config;
   const partitions = await waitForTopic(admin, envelopesTopic(source), {
     deadlineMs: config.limits.topicsDeadlineMs,
     stage: 'replayer',
     hint: 'Start the capture proxy of this source first, or correct --source-name.',
   });
-  await ensureMirrorTopics(admin, environment, mirror, { partitions });
+  await ensureMirrorTopics(admin, environment, mirror, { partitions }, run);
   await ensureStatusTopic(admin);
-  const replayer = new Replayer(config, kit, { client, admin, producer, statusProducer, address });
+  const plan = run === liveRun ? null : await readRunPlan(client, kit.logger, config);
+  const replayer = new Replayer(config, kit, { client, admin, producer, statusProducer, address, plan });
   await replayer.start();
-  kit.ready({ environment, mirror, source, instance, partitions: replayer.partitionCount });
+  kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });
   return replayer;
 }

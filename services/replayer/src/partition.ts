@@ -1,6 +1,7 @@
 // One partition that this process owns: its offsets, its sessions and their lanes, and what earlier owners have done already.
-import type { Envelope, EnvelopeBatch } from '@mirrorstream/envelope';
+import { type Envelope, type EnvelopeBatch, recordInWindow } from '@mirrorstream/envelope';
 import {
+  type CommitPoint,
   type DoneLedger,
   decideSession,
   type LaneInput,
@@ -14,8 +15,11 @@ import {
   type Skip,
 } from '@mirrorstream/replay';
 import type { LaneRunner } from './lane-runner.ts';
+import type { PartitionWindow } from './run-plan.ts';
 
 export interface PartitionSurroundings {
+  /** Of a run: what of this partition is to be played. Null: all. */
+  readonly window: PartitionWindow | null;
   readonly policy: ReplayPolicy;
   readonly maxRememberedSessions: number;
   readonly openLane: (partition: Partition, sessionId: string) => LaneRunner;
@@ -72,13 +76,20 @@ export class Partition {
     this.#done = start.done;
   }
 
+  get window(): PartitionWindow | null {
+    return this.#surroundings.window;
+  }
+
   /** Takes a batch in; false when its offset was delivered before. */
   take(offset: bigint, batch: EnvelopeBatch, receivedAtMs: number): boolean {
     const done = this.#doneAt(offset);
     const inputs: (() => void)[] = [];
     let capturedAtMs = receivedAtMs;
     let units = 0;
-    batch.records.forEach(({ record }, index) => {
+    const { window } = this;
+    batch.records.forEach((captured, index) => {
+      if (window !== null && !recordInWindow(captured, window)) return;
+      const { record } = captured;
       const place = { offset, index };
       switch (record.case) {
         case 'envelope': {
@@ -116,6 +127,24 @@ export class Partition {
     if (!this.tracker.deliver(offset, known ? 0 : units, receivedAtMs, this.resultsEnd) || known) return false;
     this.read += transactions;
     return true;
+  }
+
+  /** Of a run: nothing of its window is still to be read here. */
+  get endReached(): boolean {
+    return this.window !== null && this.tracker.nextOffset >= this.window.to;
+  }
+
+  /** A record beyond the end came: what was to come before it is gone from the log. */
+  passEnd(): void {
+    const { window, endReached, resultsEnd } = this;
+    if (window !== null && !endReached) this.tracker.deliver(window.to - 1n, 0, 0, resultsEnd);
+  }
+
+  /** What may be committed. A transaction that has no end in the window does not hold up the window's end. */
+  commitPoint(): CommitPoint {
+    const { resultsEnd } = this;
+    if (!this.endReached || !this.tracker.onlyHeld) return this.tracker.commitPoint(resultsEnd);
+    return { offset: this.tracker.nextOffset, resultsFrom: resultsEnd };
   }
 
   /** The partition is somebody else's now. */

@@ -4,11 +4,14 @@ import { decodeResultAccount, decodeResultBatch, resultAccountHeader } from '@mi
 import type { Admin, IncomingRecord, KafkaClient } from '@mirrorstream/kafka';
 import { DoneLedger } from '@mirrorstream/replay';
 import type { PartitionStart } from './partition.ts';
+import { type RunPlan, rangeOf } from './run-plan.ts';
 
 export interface RecoveryPlace {
   readonly environment: string;
   readonly mirror: string;
   readonly source: string;
+  /** `live`, or the name of the run. */
+  readonly run: string;
 }
 
 /** Committed offset and metadata of each partition; null where nothing was committed. */
@@ -16,7 +19,7 @@ export type Committed = ReadonlyMap<number, { readonly offset: bigint | null; re
 
 export async function readCommitted(admin: Admin, place: RecoveryPlace): Promise<Committed> {
   const topic = envelopesTopic(place.source);
-  const found = await admin.committed(replayerGroup(place.environment, place.mirror), topic);
+  const found = await admin.committed(replayerGroup(place.environment, place.mirror, place.run), topic);
   return new Map(found.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]));
 }
 
@@ -37,8 +40,9 @@ export async function recover(
   place: RecoveryPlace,
   partitions: readonly number[],
   committed: Committed,
+  plan: RunPlan | null,
 ): Promise<readonly PartitionStart[]> {
-  const topic = resultsTopic(place.environment, place.mirror);
+  const topic = resultsTopic(place.environment, place.mirror, place.run);
   const [resultOffsets, envelopeOffsets] = await Promise.all([
     admin.offsets(topic),
     admin.offsets(envelopesTopic(place.source)),
@@ -50,7 +54,7 @@ export async function recover(
     const from = (commit?.offset == null ? null : resultsFromOf(commit.metadata)) ?? results.low;
     return {
       partition,
-      offset: maxOf(commit?.offset ?? envelopes.low, envelopes.low),
+      offset: maxOf(commit?.offset ?? (plan === null ? envelopes.low : rangeOf(plan, partition).from), envelopes.low),
       resultsFrom: minOf(maxOf(from, results.low), results.high),
       resultsEnd: results.high,
       done: new DoneLedger(),
@@ -75,7 +79,7 @@ export async function recover(
 function addAll(done: DoneLedger, { value, headers }: IncomingRecord): void {
   try {
     const batch = decodeResultBatch(value ?? new Uint8Array(0));
-    if (batch.run === 'live') for (const result of batch.results) done.add(result);
+    for (const result of batch.results) done.add(result);
   } catch {
     // Said by the comparer, which reads the same records.
     const account = decodeResultAccount(headers[resultAccountHeader]);

@@ -2,11 +2,12 @@
 import {
   deadLetterTopic,
   envelopesTopic,
+  liveRun,
   MirrorstreamError,
   type ReplayerSnapshot,
   replayerGroup,
 } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
+import { decodeEnvelopeBatch, type EnvelopeBatch, msInWindow } from '@mirrorstream/envelope';
 import {
   type Admin,
   type Batcher,
@@ -32,8 +33,9 @@ import { ConnectionGate } from './connection-gate.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { replayerMetrics } from './metrics.ts';
 import { Partition } from './partition.ts';
-import { commitMetadata, readCommitted, recover } from './recovery.ts';
+import { commitMetadata, type RecoveryPlace, readCommitted, recover } from './recovery.ts';
 import { ResultPublisher } from './result-publisher.ts';
+import { type RunPlan, windowOf } from './run-plan.ts';
 import { deadLetter, reasonOf, transactionsIn, undecodableResult } from './undecodable.ts';
 
 /** What the replayer is made of; opened by main, closed by stop(). */
@@ -43,6 +45,8 @@ export interface ReplayerParts {
   readonly producer: Producer;
   readonly statusProducer: Producer;
   readonly address: TargetAddress;
+  /** Of a run over a window of the past; null: production is followed. */
+  readonly plan: RunPlan | null;
 }
 
 /** What this process has done since it started, beside what partitions count. */
@@ -65,7 +69,7 @@ export class Replayer implements RunningService {
   readonly #kit: ServiceKit;
   readonly #parts: ReplayerParts;
   readonly #topic: string;
-  readonly #place: { readonly environment: string; readonly mirror: string; readonly source: string };
+  readonly #place: RecoveryPlace;
   readonly #partitions = new Map<number, Partition>();
   readonly #gate: ConnectionGate;
   readonly #alarm: Alarm<LaneRunner>;
@@ -94,7 +98,8 @@ export class Replayer implements RunningService {
     this.#kit = kit;
     this.#parts = parts;
     this.#topic = envelopesTopic(config.source);
-    this.#place = { environment: config.environment, mirror: config.mirror, source: config.source };
+    const { environment, mirror, source, run } = config;
+    this.#place = { environment, mirror, source, run };
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
     this.#gate = this.#createGate();
     this.#backpressure = new Backpressure(config.limits, () => this.#partitions.values(), {
@@ -113,7 +118,10 @@ export class Replayer implements RunningService {
     this.#results = this.#createResults();
     const { limits } = config;
     this.#laneOptions = {
-      pacing: createPacing(config.pacing),
+      pacing: createPacing({
+        ...config.pacing,
+        ...(parts.plan === null ? {} : { beginsAtUs: parts.plan.beginsAtUs }),
+      }),
       rawCapBytes: limits.rawCapBytes,
       segmentWaitMs: limits.segmentWaitMs,
       unansweredWaitMs: limits.unansweredWaitMs,
@@ -145,7 +153,7 @@ export class Replayer implements RunningService {
     this.#snapshots.start();
     this.#consumer = await this.#parts.client.consume(
       {
-        group: replayerGroup(this.#config.environment, this.#config.mirror),
+        group: replayerGroup(this.#config.environment, this.#config.mirror, this.#config.run),
         topics: [this.#topic],
         sessionTimeoutMs: this.#config.limits.groupSessionTimeoutMs,
       },
@@ -197,10 +205,12 @@ export class Replayer implements RunningService {
       if ((found?.offset ?? null) !== (ours?.offset ?? null) || (ours !== null && found?.metadata !== ours.metadata))
         this.#giveUp(partition);
     }
+    const { plan } = this.#parts;
     const fresh = numbers.filter((number) => !this.#partitions.has(number));
-    const starts = await recover(this.#parts.client, this.#parts.admin, this.#place, fresh, committed);
+    const starts = await recover(this.#parts.client, this.#parts.admin, this.#place, fresh, committed, plan);
     for (const start of starts) {
       const partition = new Partition(start, {
+        window: windowOf(plan, start.partition),
         policy: this.#config.policy,
         maxRememberedSessions: this.#config.limits.maxRememberedSessions,
         openLane: (owner, sessionId) => this.#openLane(owner, sessionId),
@@ -232,8 +242,16 @@ export class Replayer implements RunningService {
   #receive(batch: IncomingBatch): void {
     const partition = this.#partitions.get(batch.partition);
     if (partition === undefined || this.#stopping) return;
-    partition.highWatermarkOffset = batch.highWatermarkOffset;
-    for (const record of batch.records) this.#takeRecord(partition, record);
+    const { window } = partition;
+    partition.highWatermarkOffset = window?.to ?? batch.highWatermarkOffset;
+    for (const record of batch.records) {
+      if (window !== null && record.offset >= window.to) {
+        partition.passEnd();
+        break;
+      }
+      this.#takeRecord(partition, record);
+    }
+    if (partition.endReached) this.#consumer?.pause([this.#at(partition.number)]);
     this.#work.records += batch.records.length;
     this.#backpressure.taken(partition);
   }
@@ -251,16 +269,17 @@ export class Replayer implements RunningService {
 
   /** The record goes to the dead letter, its transactions are counted as failed, and replay goes on. */
   #takeUndecodable(partition: Partition, record: IncomingRecord, error: unknown): void {
-    const { environment, mirror } = this.#config;
+    const { environment, mirror, run } = this.#config;
     const reason = reasonOf(error);
-    const transactions = transactionsIn(record);
+    const { window } = partition;
+    const transactions = window === null || msInWindow(record.timestampMs, window) ? transactionsIn(record) : 0;
     if (!partition.takeUndecodable(record.offset, transactions, record.timestampMs, 2)) return;
     this.#work.undecodable += 1;
     this.#kit.logger.error(
       { partition: partition.number, offset: String(record.offset), transactions, reason },
       'undecodable envelopes: sent to the dead letter topic, their transactions count as failed',
     );
-    const letter = deadLetter(deadLetterTopic(environment, mirror), this.#at(partition.number), record, reason);
+    const letter = deadLetter(deadLetterTopic(environment, mirror, run), this.#at(partition.number), record, reason);
     this.#results.addRecord(letter, () => partition.tracker.resolve(record.offset));
     partition.laneResult(undecodableResult(record.offset, transactions));
   }
@@ -290,7 +309,7 @@ export class Replayer implements RunningService {
   async #commit(): Promise<void> {
     const offsets = [];
     for (const partition of this.#partitions.values()) {
-      const { offset, resultsFrom } = partition.tracker.commitPoint(partition.resultsEnd);
+      const { offset, resultsFrom } = partition.commitPoint();
       const metadata = commitMetadata(resultsFrom);
       if (partition.committed?.offset === offset && partition.committed.metadata === metadata) continue;
       offsets.push({ partition, offset, metadata });
@@ -315,14 +334,16 @@ export class Replayer implements RunningService {
       const oldestMs = tracker.oldestCapturedAtMs();
       partitions[number] = {
         consumerLag: lag > 0n ? Number(lag) : 0,
-        behindSourceMs: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs),
+        // Of the past nobody is behind.
+        behindSourceMs: oldestMs === null || this.#parts.plan !== null ? 0 : Math.max(0, nowMs - oldestMs),
       };
     }
-    const { environment, mirror, instance } = this.#config;
+    const { environment, mirror, run, instance } = this.#config;
     const { read, resolved } = this.#totals();
     const lanes = [...this.#runners()].length;
     const state = { read, resolved, pending: read - resolved, lanes, partitions };
-    return { kind: 'replayer', environment, mirror, instance, atMs: nowMs, final: this.#final, ...state };
+    const of = { environment, mirror, instance, ...(run === liveRun ? {} : { run }) };
+    return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state };
   }
 
   #totals(): Work {
@@ -379,11 +400,12 @@ export class Replayer implements RunningService {
   }
 
   #createResults(): ResultPublisher {
-    const { environment, mirror, instance, limits } = this.#config;
+    const { environment, mirror, run, instance, limits } = this.#config;
     return new ResultPublisher(
       {
         environment,
         mirror,
+        run,
         instance,
         lingerMs: limits.resultLingerMs,
         maxBatchBytes: limits.maxResultBatchBytes,

@@ -13,6 +13,8 @@ export interface PendingResult {
 export interface PublisherOptions {
   readonly environment: string;
   readonly mirror: string;
+  /** `live`, or the name of the run. */
+  readonly run: string;
   readonly instance: string;
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
@@ -70,7 +72,7 @@ export class ResultPublisher {
     this.#options = options;
     this.#batcher = batcher;
     this.#events = events;
-    this.#topic = resultsTopic(options.environment, options.mirror);
+    this.#topic = resultsTopic(options.environment, options.mirror, options.run);
   }
 
   /** Made and not acknowledged. */
@@ -132,11 +134,11 @@ export class ResultPublisher {
 
   #close(partition: number, gathering: Gathering): void {
     const pending = gathering.results;
-    const { environment, mirror, instance } = this.#options;
+    const { environment, mirror, run, instance } = this.#options;
     const value = encodeResultBatch({
       environment,
       mirror,
-      run: 'live',
+      run,
       replayer: instance,
       partition,
       results: pending.map(({ result }) => ({

@@ -76,7 +76,10 @@ function fold(snapshots: readonly Snapshot[], { source, environment, mirrors }: 
 
 function mirrorsSeen(snapshots: readonly Snapshot[], environment: string): string[] {
   const names = new Set<string>();
-  for (const one of snapshots) if (one.kind !== 'capture' && one.environment === environment) names.add(one.mirror);
+  for (const one of snapshots) {
+    const live = (one.kind === 'replayer' || one.kind === 'comparer') && one.run === undefined;
+    if (live && one.environment === environment) names.add(one.mirror);
+  }
   return [...names].sort();
 }
 

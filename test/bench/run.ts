@@ -1,10 +1,15 @@
 // `npm run bench -- NAME [flags]`: runs one benchmark of this folder.
 import { runProxyBench } from './proxy/bench.ts';
+import { runReplayBench } from './replay/bench.ts';
 
 const benches: Readonly<Record<string, { readonly summary: string; run(argv: readonly string[]): Promise<number> }>> = {
   proxy: {
     summary: 'capture proxy beside a direct connection, a plain pipe, pgbouncer, HAProxy and PgDog',
     run: runProxyBench,
+  },
+  replay: {
+    summary: "captured traffic on a local mirror and on a target that costs nothing, beside pgbench's own rate",
+    run: runReplayBench,
   },
 };
 

@@ -1,8 +1,8 @@
 // `npm run bench -- proxy`: throughput, latency, CPU and memory of the capture proxy and of what it is compared with.
-import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { commit, machine } from '../surroundings.ts';
 import { help, parseFlags, type Settings } from './flags.ts';
 import { pgbenchVersion } from './pgbench.ts';
 import { markdown } from './report.ts';
@@ -48,7 +48,7 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
     let result: BenchResult = {
       bench: 'proxy',
       startedAt,
-      commit: commit(),
+      commit: commit(root),
       settings: { rounds: settings.rounds, seconds: settings.seconds, megabytes: settings.megabytes },
       machine: machine(),
       versions: versions(stage, pgbench),
@@ -85,22 +85,6 @@ const isEverythingCaptured = ({ cells }: BenchResult): boolean =>
   cells
     .flatMap(({ arrivals }) => arrivals)
     .every(({ sent, arrived, dropped }) => dropped === null || (dropped === 0 && arrived >= sent));
-
-/** With a mark when the tree has changes that no commit has. */
-function commit(): string {
-  const git = (...args: string[]): string => execFileSync('git', ['-C', root, ...args], { encoding: 'utf8' }).trim();
-  const changed = git('status', '--porcelain', '--untracked-files=no', '--', 'libs', 'services') !== '';
-  return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' and changes not committed' : ''}`;
-}
-
-function machine(): BenchResult['machine'] {
-  const processor = cpus();
-  return {
-    cpu: `${processor.length} × ${processor[0]?.model ?? 'unknown'}`,
-    memoryGb: Math.round(totalmem() / 1024 ** 3),
-    system: `${process.platform} ${release()}`,
-  };
-}
 
 function versions({ contenders }: Stage, pgbench: string): Readonly<Record<string, string>> {
   const others = contenders

@@ -1,5 +1,6 @@
 // The benchmark's command line: what is measured, against whom, for how long.
 import { parseArgs } from 'node:util';
+import { listOf, wholeNumber } from '../flag-values.ts';
 import { clientCounts, type Load, protocols, workloads } from './plan.ts';
 
 export interface Settings {
@@ -109,19 +110,3 @@ function loadsOf({ workloads: chosen, protocols, clients }: Chosen): Load[] {
 }
 
 const withLarge = (list: string): string => list.replace(/(?<=^|,) *large *(?=,|$)/, 'select-large,copy-out,copy-in');
-
-function listOf<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
-  return text.split(',').map((name) => {
-    const found = known.find((one) => one === name.trim());
-    if (found === undefined) throw new Error(`--${flag}: ${name} is none of ${known.join(', ')}`);
-    return found;
-  });
-}
-
-function wholeNumber(flag: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text.trim()) || value < min || value > max) {
-    throw new Error(`--${flag}: ${text} is no whole number from ${min} to ${max}`);
-  }
-  return value;
-}

@@ -40,6 +40,16 @@ export async function createTables(port: number, scale: number): Promise<void> {
   await run('pgbench', ['-i', '-q', '-s', String(scale), ...connection(port)]);
 }
 
+/** So many transactions of each client. Throws when one fails. */
+export async function runTransactions(port: number, load: Load, each: number): Promise<void> {
+  const { stdout } = await run('pgbench', [
+    ...['-n', '-M', load.protocol, '-c', String(load.clients), '-t', String(each)],
+    ...(transactionOf[load.workload] ?? []),
+    ...connection(port),
+  ]);
+  checkFailed(stdout);
+}
+
 /** Throws when a transaction fails. */
 export async function runPgbench({ port, load, seconds, directory }: PgbenchOptions): Promise<LoadResult> {
   const { stdout } = await run('pgbench', [
@@ -49,8 +59,7 @@ export async function runPgbench({ port, load, seconds, directory }: PgbenchOpti
     ...connection(port),
   ]);
   const latencies = takeLatencies(directory);
-  const failed = number(stdout, /number of failed transactions: (\d+)/);
-  if (failed > 0) throw new Error(`${failed} transactions failed`);
+  checkFailed(stdout);
   return {
     units: number(stdout, /number of transactions actually processed: (\d+)/),
     perSecond: number(stdout, /tps = ([\d.]+)/),
@@ -60,6 +69,11 @@ export async function runPgbench({ port, load, seconds, directory }: PgbenchOpti
       p999Us: percentile(latencies, 0.999),
     },
   };
+}
+
+function checkFailed(stdout: string): void {
+  const failed = number(stdout, /number of failed transactions: (\d+)/);
+  if (failed > 0) throw new Error(`${failed} transactions failed`);
 }
 
 function number(text: string, pattern: RegExp): number {

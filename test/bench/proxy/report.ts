@@ -1,4 +1,5 @@
 // The page a person reads: what was measured, whether the targets are met, and on what.
+import { table } from '../table.ts';
 import { titleOf, unitOf } from './plan.ts';
 import type { Arrival, BenchResult, Cell } from './result.ts';
 import { median, type Ratio } from './statistics.ts';
@@ -130,8 +131,4 @@ function foreignText({ cells }: BenchResult): string {
   const shares = cells.flatMap(({ samples }) => samples.map((sample) => sample.foreignShare));
   const most = Math.max(0, ...shares);
   return `CPU taken by others while it measured: ${percent(median(shares))} of the machine (median of the turns that count; at most ${percent(most)})`;
-}
-
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -56,6 +56,7 @@ export async function spawnReady(
   name: string,
   command: string,
   args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<{ process: TiedProcess; ready: Readonly<Record<string, unknown>> }> {
   let ready: Record<string, unknown> | null = null;
   let ended = false;
@@ -63,6 +64,7 @@ export async function spawnReady(
     name,
     command,
     args,
+    env,
     onLog: (line, stream) => {
       if (stream === 'stdout' && ready === null && line.startsWith('{')) ready = JSON.parse(line);
     },

@@ -1,0 +1,34 @@
+// The command line: the default set, one part of it, and what is refused.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseFlags } from './flags.ts';
+
+const parse = (...argv: string[]) => parseFlags(argv, '/out');
+
+test('without flags everything is measured on four loads and written', () => {
+  const parsed = parse();
+  assert.ok(parsed.kind === 'run');
+  assert.deepEqual(
+    parsed.settings.loads.map(({ workload, protocol, clients }) => `${workload} ${protocol} ${clients}`),
+    ['select simple 8', 'select prepared 8', 'tpcb simple 8', 'tpcb prepared 8'],
+  );
+  assert.deepEqual([parsed.settings.out, parsed.settings.rounds], ['/out', 3]);
+});
+
+test('a quick look takes one round and writes nothing', () => {
+  const parsed = parse('--quick', '--workload', 'select', '--protocol', 'prepared', '--clients', '4,8');
+  assert.ok(parsed.kind === 'run');
+  assert.deepEqual([parsed.settings.out, parsed.settings.rounds, parsed.settings.loads.length], [null, 1, 2]);
+});
+
+test('what is wrong is said with the name of the flag', () => {
+  for (const [flag, value] of [
+    ['--part', 'speed'],
+    ['--workload', 'connect'],
+    ['--clients', '0'],
+    ['--rounds', 'many'],
+  ] as const) {
+    const parsed = parse(flag, value);
+    assert.ok(parsed.kind === 'wrong' && parsed.reason.startsWith(flag), flag);
+  }
+});

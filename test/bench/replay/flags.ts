@@ -1,0 +1,100 @@
+// The replay benchmark's command line: which parts are measured, on which loads, for how long.
+import { parseArgs } from 'node:util';
+import { listOf, wholeNumber } from '../flag-values.ts';
+import { type Load, protocols } from '../proxy/plan.ts';
+
+export const parts = ['throughput'] as const;
+export type Part = (typeof parts)[number];
+
+export interface Settings {
+  readonly parts: readonly Part[];
+  readonly loads: readonly Load[];
+  readonly rounds: number;
+  /** Of pgbench's turns. */
+  readonly seconds: number;
+  /** Captured once per load. */
+  readonly transactions: { readonly select: number; readonly tpcb: number };
+  /** Where replayers leave CPU profiles; null: none. */
+  readonly profileDirectory: string | null;
+  /** Print the record rather than the page. */
+  readonly json: boolean;
+  /** Where the result files go; null: nowhere. */
+  readonly out: string | null;
+}
+
+export type Parsed =
+  | { readonly kind: 'run'; readonly settings: Settings }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'wrong'; readonly reason: string };
+
+const workloads = ['select', 'tpcb'] as const;
+
+export const help = `npm run bench -- replay [flags]
+
+Captures pgbench's traffic once, through the real proxy into Kafka, and plays it with the real replayer. Without flags: everything, on
+the loads select and tpcb, with the protocols simple and prepared and 8 clients; about six minutes.
+
+  --part LIST       ${parts.join(', ')}   [all]
+                    throughput: asap on a local mirror and on a target that costs nothing, beside pgbench on the same mirror
+  --workload LIST   ${workloads.join(', ')}   [both]
+  --protocol LIST   ${protocols.join(', ')}   [simple,prepared]
+  --clients LIST    how many sessions at once   [8]
+  --rounds N        how often each contender has its turn   [3]
+  --seconds N       how long a turn of pgbench takes   [3]
+  --transactions N  how many are captured of select; of tpcb a fifth   [60000]
+  --quick           1 round, half as many transactions; writes no file
+  --profile DIR     replayers leave CPU profiles there (the figures are then not to be trusted)
+  --json            print the record, not the page
+  --out DIRECTORY   where the page and the record are written   [test/bench/results]
+  --help
+`;
+
+const options = {
+  part: { type: 'string' },
+  workload: { type: 'string' },
+  protocol: { type: 'string' },
+  clients: { type: 'string' },
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  transactions: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  profile: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  out: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const;
+
+/** tpcb's transactions take about five times as long as select's. */
+const tpcbShare = 0.2;
+
+/** Everything wrong is said with the flag's name. */
+export function parseFlags(argv: readonly string[], defaultOut: string): Parsed {
+  try {
+    const { values } = parseArgs({ args: [...argv], options });
+    if (values.help) return { kind: 'help' };
+    const { quick } = values;
+    const select = wholeNumber('transactions', values.transactions ?? (quick ? '30000' : '60000'), 1000, 10_000_000);
+    const settings: Settings = {
+      parts: listOf('part', values.part ?? parts.join(), parts),
+      loads: loadsOf(values.workload, values.protocol, values.clients),
+      rounds: wholeNumber('rounds', values.rounds ?? (quick ? '1' : '3'), 1, 100),
+      seconds: wholeNumber('seconds', values.seconds ?? '3', 1, 3600),
+      transactions: { select, tpcb: Math.ceil(select * tpcbShare) },
+      profileDirectory: values.profile ?? null,
+      json: values.json,
+      out: values.out ?? (quick ? null : defaultOut),
+    };
+    return { kind: 'run', settings };
+  } catch (error) {
+    return { kind: 'wrong', reason: (error as Error).message };
+  }
+}
+
+function loadsOf(workload = workloads.join(), protocol = 'simple,prepared', clients = '8'): Load[] {
+  const counts = clients.split(',').map((text) => wholeNumber('clients', text, 1, 150));
+  return listOf('workload', workload, workloads).flatMap((name) =>
+    listOf('protocol', protocol, protocols).flatMap((spoken) =>
+      counts.map((count): Load => ({ workload: name, protocol: spoken, clients: count })),
+    ),
+  );
+}

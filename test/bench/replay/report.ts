@@ -1,0 +1,94 @@
+// The page a person reads: what was measured, whether the targets are met, and on what.
+import { titleOf } from '../proxy/plan.ts';
+import { median } from '../proxy/statistics.ts';
+import { table } from '../table.ts';
+import type { BenchResult, RateSample, ThroughputCell } from './result.ts';
+import { cpuPerStatementUs, judge, ofPgbench, samplesOf } from './targets.ts';
+
+const word = (met: boolean | null): string => (met === null ? '–' : met ? 'met' : '**missed**');
+
+export function markdown(result: BenchResult): string {
+  const { rounds, seconds } = result.settings;
+  const verdicts = judge(result).map(({ target, load, measured, met }) => [target, load, measured, word(met)]);
+  return `# Replay, ${result.startedAt.slice(0, 16).replace('T', ' ')} UTC
+
+${rounds} rounds; turns of pgbench take ${seconds} s.
+
+## Targets
+
+${table(['target', 'load', 'measured', ''], verdicts)}
+
+${result.throughput.map(throughputText).join('\n\n')}
+
+## How to read this
+
+- pgbench's traffic was captured once through the proxy, and lies in Kafka when the replayer starts: one process, \`asap\`, as many sessions
+  as pgbench had clients. The mirror's tables are made anew before each replay, so that it answers what the source answered.
+- Figures are medians of the rounds; ratios are taken round by round. Rate and CPU are those between a quarter and 95 % of the
+  transactions: before it compilers warm up, after it sessions run out.
+- "no cost": a target that answers each exchange at once, in a process of its own.
+- CPU is the replayer's alone: of the thread it began with, which does nearly everything, and of all others (compression, garbage
+  collection). Kafka, PostgreSQL and the benchmark share the cores with it.
+
+## On what
+
+${facts(result)}
+`;
+}
+
+function throughputText(cell: ThroughputCell): string {
+  const contenders = (['pgbench', 'mirror', 'no cost'] as const).filter((name) => samplesOf(cell, name).length > 0);
+  const header = [
+    '',
+    'tx/s',
+    'of pgbench',
+    'CPU µs/tx',
+    'main + rest',
+    'CPU µs/statement',
+    'differ',
+    'not replayed',
+    'MB',
+  ];
+  return [
+    `## ${titleOf(cell.load)}`,
+    table(
+      header,
+      contenders.map((name) => row(cell, name)),
+    ),
+  ].join('\n\n');
+}
+
+function row(cell: ThroughputCell, contender: RateSample['contender']): string[] {
+  const samples = samplesOf(cell, contender);
+  const rate = Math.round(median(samples.map(({ perSecond }) => perSecond))).toLocaleString('en');
+  const runs = samples.flatMap(({ replay }) => (replay === null ? [] : [replay]));
+  if (runs.length === 0) return [contender, rate, ...new Array<string>(7).fill('–')];
+  const of = (pick: (run: (typeof runs)[number]) => number): number => median(runs.map(pick));
+  const [main, rest] = [of(({ cpuMainUs }) => cpuMainUs), of(({ cpuRestUs }) => cpuRestUs)];
+  return [
+    contender,
+    rate,
+    ofPgbench(cell, contender)?.median.toFixed(2) ?? '–',
+    (main + rest).toFixed(1),
+    `${main.toFixed(1)} + ${rest.toFixed(1)}`,
+    cpuPerStatementUs(cell, contender).toFixed(1),
+    String(of(({ differing }) => differing)),
+    String(of(({ notReplayed }) => notReplayed)),
+    Math.round(of(({ rssPeakMb }) => rssPeakMb)).toLocaleString('en'),
+  ];
+}
+
+function facts(result: BenchResult): string {
+  const all = { ...result.machine, ...result.versions, commit: result.commit };
+  const lines = Object.entries(all).map(([name, value]) => `- ${name}: ${value}`);
+  const load = `- load average before the start: ${result.loadAverageBefore.map((value) => value.toFixed(2)).join(', ')}`;
+  return [...lines, load, `- ${foreignText(result)}`].join('\n');
+}
+
+/** Above some per cent, the figures are somebody else's too. */
+function foreignText({ throughput }: BenchResult): string {
+  const shares = throughput.flatMap(({ samples }) => samples.map(({ foreignShare }) => foreignShare));
+  const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;
+  if (shares.length === 0) return 'CPU taken by others while it measured: not looked at';
+  return `CPU taken by others while it measured: ${percent(median(shares))} of the machine (median; at most ${percent(Math.max(...shares))})`;
+}

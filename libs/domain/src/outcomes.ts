@@ -22,6 +22,13 @@ export const outcomeReasons = {
   ],
 } as const satisfies Record<TransactionOutcomeName, readonly string[]>;
 
+/**
+ * How a transaction's place among other sessions' was kept. `givenUp`: an exchange of it was sent although something that production
+ * had answered before was not answered here, because waiting had a bound; `outOfOrder`: the same where nobody waits (timed, asap).
+ */
+export const orderMarks = ['', 'givenUp', 'outOfOrder'] as const;
+export type OrderMark = (typeof orderMarks)[number];
+
 /** What comparing one statement came to. */
 export const statementClasses = [
   'match',
@@ -50,6 +57,8 @@ export const notComparedReasons = [
   'afterGap',
   'serverSpecific', // EXPLAIN, SHOW, version(), pg_stat_*
   'internal',
+  'race', // differs, and a write of another session overlapped it in production: either answer is right
+  'orderGivenUp', // differs, and was replayed out of production's order
 ] as const;
 export type NotComparedReason = (typeof notComparedReasons)[number];
 

@@ -7,6 +7,7 @@ export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';
 export * from './gen/mirrorstream/v1/verdict_pb.ts';
+export { MinHeap } from './min-heap.ts';
 export * from './order-merge.ts';
 export * from './ordered-exchange.ts';
 export * from './replay-window.ts';

@@ -5,6 +5,8 @@ export { LaneResults } from './lane-results.ts';
 export * from './lane-types.ts';
 export { queuedBytes } from './lane-work.ts';
 export * from './offset-tracker.ts';
+export * from './order/coordinator.ts';
+export { type OverlapRule, overlapRules } from './order/overlap-queue.ts';
 export * from './pacing.ts';
 export * from './policy.ts';
 export { exchangeStatements, textOfStatement } from './request-walk.ts';

@@ -26,6 +26,12 @@ export class LaneQueue {
   /** A skipped transaction of which parts are still to come. */
   #skipping: { readonly seq: number; readonly skip: Skip } | null = null;
   #accepted = { seq: 0, part: -1, last: true };
+  readonly #onSkipped: (envelope: Envelope) => void;
+
+  /** `onSkipped`: of each part that will not be played after all. */
+  constructor(onSkipped: (envelope: Envelope) => void = () => {}) {
+    this.#onSkipped = onSkipped;
+  }
 
   /** The highest session_seq taken in, and whether to its last part. */
   get accepted(): { readonly seq: number; readonly part: number; readonly last: boolean } {
@@ -84,6 +90,7 @@ export class LaneQueue {
     if (this.#skipping !== null && (this.#skipping.seq !== seq || lastPart)) this.#skipping = null;
     if (skip !== null) {
       this.#works.push(skippedWork(place, envelope, skip));
+      this.#onSkipped(envelope);
       return SKIPPED_BYTES;
     }
     const work = partWork(place, envelope, sizeBytes);
@@ -105,6 +112,7 @@ export class LaneQueue {
       const { skip } = judged;
       if (skip === null) continue;
       this.#works[at] = skippedWork(place, envelope, skip);
+      this.#onSkipped(envelope);
       releasedBytes += work.sizeBytes - SKIPPED_BYTES;
       this.#skipping = envelope.lastPart ? null : { seq, skip };
     }

@@ -2,6 +2,7 @@
 //
 // A transaction in parts must be delivered again as a whole should this process die in its midst: its first part keeps its offset
 // open until the last part is settled. Later parts lie behind it and need not.
+import type { OrderMark } from '@mirrorstream/domain';
 import { TransactionOutcome } from '@mirrorstream/envelope';
 import type { LaneResult, RecordPlace, ResultEffect } from './lane-types.ts';
 import type { EndWork, EnvelopeFacts, PartWork } from './lane-work.ts';
@@ -10,8 +11,18 @@ import type { Skip } from './skip.ts';
 /** What became of an envelope part, beside what the envelope itself says. */
 type PartFacts = Pick<
   LaneResult,
-  'outcome' | 'reason' | 'scheduledAtUs' | 'sentAtUs' | 'doneAtUs' | 'statements' | 'replayedOutcome'
+  | 'outcome'
+  | 'reason'
+  | 'scheduledAtUs'
+  | 'sentAtUs'
+  | 'doneAtUs'
+  | 'statements'
+  | 'replayedOutcome'
+  | 'order'
+  | 'raced'
 >;
+
+const unordered = { order: '', raced: false } as const;
 
 export class LaneResults {
   readonly #sessionId: string;
@@ -21,7 +32,7 @@ export class LaneResults {
     this.#sessionId = sessionId;
   }
 
-  ofPart(work: PartWork, replayedOutcome: TransactionOutcome): ResultEffect {
+  ofPart(work: PartWork, replayedOutcome: TransactionOutcome, order: OrderMark): ResultEffect {
     const { failed, envelope } = work;
     const facts: PartFacts = {
       outcome: failed === null ? 'replayed' : 'failed',
@@ -31,6 +42,8 @@ export class LaneResults {
       doneAtUs: BigInt(Math.trunc(work.doneAtUs)),
       statements: failed === null ? work.statements : [],
       replayedOutcome: failed === null && envelope.lastPart ? replayedOutcome : TransactionOutcome.UNSPECIFIED,
+      order,
+      raced: failed === null && work.raced,
     };
     return this.#part(work.place, envelope, work.sizeBytes, facts);
   }
@@ -42,7 +55,7 @@ export class LaneResults {
     { outcome, reason }: Pick<Skip, 'outcome' | 'reason'>,
     releasedBytes = 0,
   ): ResultEffect {
-    const never = { scheduledAtUs: 0n, sentAtUs: 0n, doneAtUs: 0n, statements: [] };
+    const never = { scheduledAtUs: 0n, sentAtUs: 0n, doneAtUs: 0n, statements: [], ...unordered };
     const replayedOutcome = TransactionOutcome.UNSPECIFIED;
     return this.#part(place, envelope, releasedBytes, { outcome, reason, ...never, replayedOutcome });
   }
@@ -79,6 +92,7 @@ export class LaneResults {
       replayedOutcome: TransactionOutcome.UNSPECIFIED,
       transactions: 0,
       sessionEnd: true,
+      ...unordered,
     };
     const resolves = [...this.release(null), work.place.offset];
     return { kind: 'result', result, resolves, holds: null, releasedBytes: work.sizeBytes };

@@ -1,7 +1,8 @@
 // What goes into a lane and what comes out: the contract between the state machine of one session and the shell that runs it.
 
-import type { outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
+import type { OrderMark, outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
 import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
+import type { OrderGate } from './order/coordinator.ts';
 import type { Pacing } from './pacing.ts';
 import type { Skip } from './skip.ts';
 import type { StatementComparison } from './stage-one.ts';
@@ -19,6 +20,8 @@ export interface RecordPlace {
 export interface LaneOptions {
   readonly sessionId: string;
   readonly pacing: Pacing;
+  /** Where the order across sessions is kept or watched. */
+  readonly order?: OrderGate;
   /** Of the mirror's answer to one exchange, kept in case it differs. */
   readonly rawCapBytes: number;
   /** A client that waited for a reply in mid-exchange waits at most this long here, where that reply may never come. */
@@ -61,6 +64,8 @@ export type LaneInput =
   | { readonly kind: 'timer' }
   /** Kafka has a result of this lane. */
   | { readonly kind: 'acknowledged' }
+  /** The exchange that had to wait for others may go. */
+  | { readonly kind: 'orderMoved' }
   /** Somebody else needs the connection: give it back if the session is idle. */
   | { readonly kind: 'evict' }
   /** Finish the transaction under way, begin none. */
@@ -90,6 +95,9 @@ export interface LaneResult {
   readonly replayedOutcome: TransactionOutcome;
   readonly transactions: number;
   readonly sessionEnd: boolean;
+  readonly order: OrderMark;
+  /** Some answer differs, and a write of another session overlapped the exchange or one before it. */
+  readonly raced: boolean;
 }
 
 export type LaneEffect =

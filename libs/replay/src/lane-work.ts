@@ -39,6 +39,8 @@ export interface PartWork {
   sentAtUs: number;
   doneAtUs: number;
   readonly statements: StatementComparison[];
+  /** From an exchange on that differs: a write of another session overlapped it or one before it in production. */
+  raced: boolean;
 }
 
 export interface EndWork {
@@ -86,6 +88,7 @@ export function partWork(place: RecordPlace, envelope: Envelope, sizeBytes: numb
     sentAtUs: 0,
     doneAtUs: 0,
     statements: [],
+    raced: false,
   };
 }
 

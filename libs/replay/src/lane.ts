@@ -4,7 +4,7 @@
 // here: so what production's client pipelined is pipelined, and what it waited for is waited for. Opens nothing; one step, one list of
 // effects.
 import { AnswerDigester } from '@mirrorstream/compare';
-import { DependencyReason, type SessionContext } from '@mirrorstream/envelope';
+import { DependencyReason, type Exchange, type SessionContext } from '@mirrorstream/envelope';
 import { judgeFlight } from './flight-verdict.ts';
 import { type Flight, Flights } from './flights.ts';
 import { LaneClock } from './lane-clock.ts';
@@ -13,6 +13,7 @@ import { LaneResults } from './lane-results.ts';
 import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
 import type { Chunk, PartWork, Piece } from './lane-work.ts';
 import { SessionHistory } from './session-history.ts';
+import type { StatementComparison } from './stage-one.ts';
 import { OutcomeTally } from './transaction-outcome.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
@@ -26,7 +27,7 @@ export class Lane {
   readonly sessionId: string;
   readonly #options: LaneOptions;
   readonly #clock = new LaneClock();
-  readonly #queue = new LaneQueue();
+  readonly #queue: LaneQueue;
   readonly #history = new SessionHistory();
   readonly #flights: Flights;
   readonly #results: LaneResults;
@@ -55,6 +56,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.sessionId = options.sessionId;
     this.#options = options;
+    this.#queue = new LaneQueue((envelope) => options.order?.settled(envelope));
     this.#results = new LaneResults(options.sessionId);
     this.#flights = new Flights(options.rawCapBytes, {
       onDone: (flight) => this.#flightDone(flight),
@@ -136,6 +138,8 @@ export class Lane {
       case 'acknowledged':
         this.#unacknowledged -= 1;
         return;
+      case 'orderMoved':
+        return;
       case 'evict':
         if (this.idle && this.#connection === 'open') this.#dropConnection('terminate');
         return;
@@ -155,6 +159,7 @@ export class Lane {
     const waitingBytes = this.#queue.take(place, envelope, sizeBytes, skip);
     if (waitingBytes === null) {
       const transactions = envelope.lastPart ? 1 : 0;
+      this.#options.order?.settled(envelope);
       this.#out.push({ kind: 'duplicate', offset: place.offset, transactions, releasedBytes: sizeBytes });
       return;
     }
@@ -194,6 +199,8 @@ export class Lane {
       this.#pass(work);
       return true;
     }
+    // Before a connection is asked for: those whose turn it is must get it.
+    if (!hollow && !this.#isInTurn(work)) return false;
     const readiness = this.#queue.atWorkStart ? this.#readiness(work) : 'go';
     if (readiness !== 'go') return readiness === 'again';
     if (hollow) {
@@ -208,6 +215,12 @@ export class Lane {
     if (this.#blocked || this.#held || !this.#repliesAllow(piece)) return false;
     this.#send(work, piece, chunk, dueAtUs);
     return true;
+  }
+
+  #isInTurn(work: PartWork): boolean {
+    const { order } = this.#options;
+    if (order === undefined || !this.#queue.atPieceStart) return true;
+    return order.mayGo(this.#queue.piece(work).exchange, this.#clock.nowUs);
   }
 
   /** Whether this part can begin on the connection as it is, and what has to be done before. */
@@ -272,6 +285,7 @@ export class Lane {
     const tail = this.#flights.tail;
     const flight = tail !== undefined && !tail.complete ? tail : this.#flights.begin('exchange', nowUs);
     const { exchange } = piece;
+    if (this.#queue.atPieceStart) this.#options.order?.sent(exchange, nowUs);
     if (chunk.to > chunk.from) {
       this.#flights.sending(flight, exchange.request, chunk.from, chunk.to, nowUs);
       this.#out.push({ kind: 'send', bytes: exchange.request.subarray(chunk.from, chunk.to) });
@@ -312,12 +326,20 @@ export class Lane {
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
     const { rawCapBytes } = this.#options;
     const verdict = judgeFlight(flight, exchange, owner.envelope, this.#capturedDigester, rawCapBytes);
-    owner.statements.push(...verdict.statements);
+    this.#options.order?.answered(exchange);
+    owner.raced ||= verdict.statements.some(isDifferent) && this.#hasRaced(owner, exchange);
+    for (const statement of verdict.statements)
+      owner.statements.push(owner.raced && isDifferent(statement) ? { ...statement, race: true } : statement);
     owner.finishedPieces += 1;
     owner.doneAtUs = this.#clock.nowUs;
     if (this.#tallySeq !== owner.seq) this.#tally.reset();
     this.#tallySeq = owner.seq;
     this.#tally.add(verdict.replayed, flight.status !== '');
+  }
+
+  #hasRaced({ envelope }: PartWork, exchange: Exchange): boolean {
+    const { order } = this.#options;
+    return order !== undefined && envelope.exchanges.some((it) => it.index <= exchange.index && order.raced(it));
   }
 
   /** Results leave in the order of the session. */
@@ -333,7 +355,10 @@ export class Lane {
       }
       if (work.kind === 'skipped')
         this.#out.push(this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes));
-      else this.#out.push(this.#results.ofPart(work, this.#tally.outcome()));
+      else {
+        const order = this.#options.order?.settled(work.envelope) ?? '';
+        this.#out.push(this.#results.ofPart(work, this.#tally.outcome(), order));
+      }
       this.#unacknowledged += 1;
       this.#queue.reported();
     }
@@ -410,3 +435,5 @@ export class Lane {
     this.#out.push({ kind: 'ended' });
   }
 }
+
+const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';

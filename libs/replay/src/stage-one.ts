@@ -15,6 +15,8 @@ export interface StatementComparison {
   readonly replayedRaw: Uint8Array;
   readonly rawTruncated: boolean;
   readonly notCompared: NotComparedReason | '';
+  /** Differs, and a write of another session overlapped it in production. */
+  readonly race: boolean;
 }
 
 export interface ExchangeAnswers {
@@ -64,6 +66,7 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
       replayedRaw: raws?.replayed ?? none,
       rawTruncated: raws?.truncated ?? false,
       notCompared: outcome === 'equal' || outcome === 'different' ? '' : outcome,
+      race: false,
     });
   }
   return compared;

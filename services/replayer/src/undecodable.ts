@@ -41,6 +41,8 @@ export function undecodableResult(offset: bigint, transactions: number): ResultE
       replayedOutcome: TransactionOutcome.UNSPECIFIED,
       transactions,
       sessionEnd: false,
+      order: '',
+      raced: false,
     },
     resolves: [offset],
     holds: null,

@@ -35,6 +35,8 @@ const environment = 'default';
 export class ReplayerScene {
   readonly source = uniqueName('replay');
   readonly brokers: string;
+  /** Where replayers find Kafka, if by another way. */
+  replayerBrokers: string;
   readonly client: KafkaClient;
   readonly admin: Admin;
   /** The source's database, directly. */
@@ -47,6 +49,7 @@ export class ReplayerScene {
 
   private constructor(brokers: string, client: KafkaClient, admin: Admin) {
     this.brokers = brokers;
+    this.replayerBrokers = brokers;
     this.client = client;
     this.admin = admin;
   }
@@ -92,7 +95,7 @@ export class ReplayerScene {
     const service = await this.#spawn(
       [
         'replayer',
-        ...['--mirror', mirror.name, '--source-name', this.source, '--brokers', this.brokers],
+        ...['--mirror', mirror.name, '--source-name', this.source, '--brokers', this.replayerBrokers],
         ...['--environment', environment, '--target-env', 'TEST_TARGET', '--replay-delay-ms', '0', ...flags],
       ],
       { TEST_TARGET: mirror.url },

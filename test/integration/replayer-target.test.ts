@@ -1,7 +1,13 @@
 // Connections to a mirror's server: every way to log in, TLS, marks, losses and cancelling, against real PostgreSQL.
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { connectTarget, parseTargetUrl, systemIdentifier, type TargetConnection } from '@mirrorstream/pg-target';
+import {
+  type ConnectTargetOptions,
+  connectTarget,
+  parseTargetUrl,
+  systemIdentifier,
+  type TargetConnection,
+} from '@mirrorstream/pg-target';
 import { encodeFrontend, WireWriter } from '@mirrorstream/pg-wire';
 import {
   createCertificateAuthority,
@@ -29,7 +35,7 @@ interface Opened {
   ask(sql: string): Promise<string>;
 }
 
-async function open(t: TestContext, url: string, changes: Partial<typeof session> = {}): Promise<Opened> {
+async function open(t: TestContext, url: string, changes: Partial<ConnectTargetOptions> = {}): Promise<Opened> {
   let received = '';
   const losses: Error[] = [];
   const connection = await connectTarget(
@@ -76,6 +82,40 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
     await assert.rejects(open(t, url.href), { code: 'targetRefused', message: /3D000/ });
     url.port = '1';
     await assert.rejects(open(t, url.href), { code: 'targetUnreachable', retryable: true });
+  });
+
+  it('logs in as another user, marks the session, refuses writes and limits statements, all on the server', async (t) => {
+    const server = await startPostgres({ name: 'login', auth: 'scram-sha-256', password: 'root' });
+    t.after(() => server.stop());
+    await execute(server.url, "CREATE ROLE app_copy LOGIN PASSWORD 'copy'", 'CREATE TABLE public.t (n int)');
+    await execute(server.url, 'GRANT ALL ON t TO app_copy');
+    const { ask } = await open(t, server.url, {
+      login: { user: 'app_copy', password: 'copy' },
+      marks: { mirror: 'candidate' },
+      startupParameters: [{ name: 'options', value: '-c default_transaction_read_only=off' }],
+      readOnly: true,
+      statementTimeoutMs: 123_000,
+    });
+    assert.match(await ask('SELECT current_user'), /app_copy/);
+    assert.match(await ask('SHOW mirrorstream.mirror'), /candidate/);
+    assert.match(await ask('SHOW statement_timeout'), /123s/);
+    assert.match(await ask('INSERT INTO t VALUES (1)'), /25006/);
+    await ask('RESET ALL');
+    assert.match(await ask('INSERT INTO t VALUES (1)'), /25006/);
+    await assert.rejects(open(t, server.url, { login: { user: 'app_copy', password: 'wrong' } }), {
+      code: 'authenticationFailed',
+    });
+  });
+
+  it('says that a server has no connection left, as something that can pass', async (t) => {
+    const settings = { max_connections: '4', superuser_reserved_connections: '0', reserved_connections: '0' };
+    const server = await startPostgres({ name: 'full', settings });
+    t.after(() => server.stop());
+    const opened = await Promise.all([1, 2, 3, 4].map(() => open(t, server.url)));
+    await assert.rejects(open(t, server.url), { code: 'targetFull', retryable: true });
+    opened[0]?.connection.close();
+    await opened[0]?.connection.closed;
+    await open(t, server.url);
   });
 
   it('connects unmarked where the server refuses a start-up parameter for being marked', async (t) => {
@@ -128,7 +168,7 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
     const plain = await sharedPostgres('control');
     const server = await startPostgres({
       name: 'tls',
-      settings: { ssl: 'on', ssl_cert_file: certFile, ssl_key_file: keyFile },
+      settings: { ssl: 'on', ssl_cert_file: certFile, ssl_key_file: keyFile, ssl_ca_file: authority.caFile },
     });
     t.after(() => server.stop());
     const isEncrypted = async (url: string, query: string): Promise<boolean> => {
@@ -143,6 +183,17 @@ describe('connections to a mirror', { timeout: 120_000 }, () => {
     assert.equal(await isEncrypted(verified.href, `sslmode=verify-full&sslrootcert=${authority.caFile}`), true);
     await assert.rejects(open(t, `${verified.href}?sslmode=verify-full`), { code: 'targetUnreachable' });
     await assert.rejects(open(t, `${server.url}?sslmode=verify-full&sslrootcert=${authority.caFile}`));
+    assert.equal(await isEncrypted(server.url, `sslmode=verify-ca&sslrootcert=${authority.caFile}`), true);
+    const stranger = await createCertificateAuthority();
+    for (const mode of ['verify-ca', 'require'])
+      await assert.rejects(open(t, `${server.url}?sslmode=${mode}&sslrootcert=${stranger.caFile}`));
+    const own = await authority.issue({ commonName: 'replayer' });
+    const { ask } = await open(t, `${server.url}?sslmode=require&sslcert=${own.certFile}&sslkey=${own.keyFile}`);
+    assert.match(await ask('SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()'), /CN=replayer/);
+    await assert.rejects(open(t, `${server.url}?sslmode=require&sslcert=/no/such.pem&sslkey=${own.keyFile}`), {
+      code: 'targetRefused',
+      message: /no\/such/,
+    });
     await assert.rejects(open(t, `${plain.url}?sslmode=require`), { code: 'targetRefused' });
     assert.equal(await isEncrypted(plain.url, 'sslmode=prefer'), false);
   });

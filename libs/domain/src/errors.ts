@@ -13,7 +13,9 @@ export type ErrorCode =
   | 'kafkaRefused'
   | 'sourceUnreachable'
   | 'targetUnreachable'
+  | 'targetFull' // it has no connection to give: 53300
   | 'targetRefused'
+  | 'targetIsSource' // exit code 4
   | 'authenticationFailed'
   | 'protocolViolation'
   | 'undecodable'
@@ -48,11 +50,11 @@ export class MirrorstreamError extends Error {
 }
 
 /** Process exit codes of every mirrorstream command. */
-export const exitCodes = { ok: 0, badInput: 2, componentFailed: 3 } as const;
+export const exitCodes = { ok: 0, badInput: 2, componentFailed: 3, targetIsSource: 4 } as const;
 
 /** The exit code that an error ends a command with. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof MirrorstreamError && error.code === 'badInput'
-    ? exitCodes.badInput
-    : exitCodes.componentFailed;
+  if (!(error instanceof MirrorstreamError)) return exitCodes.componentFailed;
+  if (error.code === 'badInput') return exitCodes.badInput;
+  return error.code === 'targetIsSource' ? exitCodes.targetIsSource : exitCodes.componentFailed;
 }

@@ -13,6 +13,7 @@ export const outcomeReasons = {
   failed: [
     'targetUnreachable', // no connection could be made
     'authenticationFailed',
+    'noConnection', // all of the mirror's connections stayed taken
     'connectionLost', // while the transaction was under way
     'timeout',
     'dependsOnSession', // needs session state that the mirror's session does not have

@@ -2,7 +2,8 @@
 import type { Socket } from 'node:net';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { decodeBackend, FrameEvent, FrameSplitter } from '@mirrorstream/pg-wire';
-import { openSocket, unreachable } from './socket.ts';
+import type { Login } from './credentials.ts';
+import { type KeepAlive, openSocket, unreachable } from './socket.ts';
 import {
   encoded,
   type SessionFacts,
@@ -24,8 +25,9 @@ export interface TargetHandlers {
 
 export interface ConnectTargetOptions {
   readonly address: TargetAddress;
-  /** The captured session's, used where the address names none. */
+  /** The captured session's, used where neither `login` nor the address names one. */
   readonly user: string;
+  readonly login?: Login;
   readonly database: string;
   /** The captured session's, without user and database. */
   readonly startupParameters: readonly StartupParameter[];
@@ -33,10 +35,26 @@ export interface ConnectTargetOptions {
   readonly applicationName: string;
   /** Value of the setting `mirrorstream.session`, by which the mirror's logs and triggers can tell. */
   readonly sessionMark: string;
+  /** Further settings of this kind: `mirror` becomes `mirrorstream.mirror`. */
+  readonly marks?: Readonly<Record<string, string>>;
+  /** Transactions are read-only from the start; what the captured session said about it at its start does not count. */
+  readonly readOnly?: boolean;
+  /** The server's statement_timeout, unless the session asks for another; 0: the server's own. */
+  readonly statementTimeoutMs?: number;
+  readonly keepAlive?: KeepAlive;
   readonly connectTimeoutMs: number;
 }
 
 export interface TargetConnection extends SessionFacts {
+  /** Where it really leads to: '' if the socket was gone already. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** The settings that mark the session, as SQL: for one that is handed over to another session. */
+  markStatements(sessionMark: string): readonly string[];
+  /** From now on these are told; nothing is kept from before. */
+  rebind(handlers: TargetHandlers): void;
+  /** Resolves when the socket is closed, by whichever side. */
+  readonly closed: Promise<void>;
   /** False: the socket's buffer is full, wait for onDrain. The bytes are taken either way and must not change any more. */
   write(bytes: Uint8Array): boolean;
   /** Sends a CancelRequest for what this connection is doing; resolves when the server closed that socket, or on failure. */
@@ -54,8 +72,10 @@ const stage = 'target';
 const MAX_STARTUP_FRAME_BYTES = 64 * 1024;
 /** Start-up parameters that are not for the mirror: replaced here, or of the protocol rather than the session. */
 const ownParameters: ReadonlySet<string> = new Set(['user', 'database', 'replication']);
+const NO_DATABASE = '3D000';
+const READ_ONLY = 'default_transaction_read_only';
 
-/** Errors: `targetUnreachable` (retryable), `authenticationFailed`, `targetRefused`. */
+/** Errors: `targetUnreachable` and `targetFull` (both retryable), `authenticationFailed`, `targetRefused`. */
 export async function connectTarget(
   options: ConnectTargetOptions,
   handlers: TargetHandlers,
@@ -79,11 +99,12 @@ async function attempt(
   mark: boolean,
 ): Promise<TargetConnection | Refused> {
   const timeout = AbortSignal.timeout(options.connectTimeoutMs);
-  const socket = await openSocket(options.address, timeout);
+  const { address, login } = options;
+  const socket = await openSocket(address, timeout, options.keepAlive);
   const startUp: StartUpOptions = {
-    user: options.address.user ?? options.user,
-    database: options.address.database ?? options.database,
-    password: options.address.password,
+    user: login?.user ?? address.user ?? options.user,
+    database: address.database ?? options.database,
+    password: login === undefined ? address.password : login.password,
     parameters: sessionParameters(options, mark),
   };
   const abort = () => socket.destroy(new Error('connect timeout'));
@@ -91,22 +112,42 @@ async function attempt(
   try {
     const outcome = await logIn(socket, startUp);
     if ('refusedState' in outcome) return outcome;
-    return new EstablishedConnection(socket, options.address, outcome, handlers);
+    return new EstablishedConnection(socket, options, mark, outcome, handlers);
   } finally {
     timeout.removeEventListener('abort', abort);
   }
 }
 
-/** The captured parameters, plus the marks. `options` of the session is kept and ours goes behind it. */
+/**
+ * The captured parameters, plus our own. The session's `options` are kept: what it may override stands before them, the marks behind.
+ * A parameter by name wins over any option.
+ */
 export function sessionParameters(options: ConnectTargetOptions, mark: boolean): readonly StartupParameter[] {
-  const kept = options.startupParameters.filter(({ name }) => !ownParameters.has(name) && !name.startsWith('_pq_.'));
+  const { readOnly = false, statementTimeoutMs = 0 } = options;
+  const kept = options.startupParameters.filter(
+    ({ name }) => !ownParameters.has(name) && !name.startsWith('_pq_.') && !(readOnly && name === READ_ONLY),
+  );
   const named = kept.some(({ name, value }) => name === 'application_name' && value !== '');
   const others = named ? kept : [...kept, { name: 'application_name', value: options.applicationName }];
-  if (!mark) return others;
-  const setting = `-c mirrorstream.session=${options.sessionMark.replace(/[\s\\]/g, (character) => `\\${character}`)}`;
-  const given = others.findLast(({ name }) => name === 'options');
-  const all = others.filter(({ name }) => name !== 'options');
-  return [...all, { name: 'options', value: given === undefined ? setting : `${given.value} ${setting}` }];
+  const given = others.findLast(({ name }) => name === 'options')?.value ?? '';
+  const settings = [
+    statementTimeoutMs > 0 ? `-c statement_timeout=${statementTimeoutMs}` : '',
+    given,
+    ...(mark ? marksOf(options, options.sessionMark).map(([name, value]) => `-c ${name}=${optionValue(value)}`) : []),
+  ].filter((setting) => setting !== '');
+  return [
+    ...others.filter(({ name }) => name !== 'options'),
+    ...(readOnly ? [{ name: READ_ONLY, value: 'on' }] : []),
+    ...(settings.length === 0 ? [] : [{ name: 'options', value: settings.join(' ') }]),
+  ];
+}
+
+function marksOf({ marks = {} }: ConnectTargetOptions, sessionMark: string): readonly (readonly [string, string])[] {
+  return Object.entries({ session: sessionMark, ...marks }).map(([name, value]) => [`mirrorstream.${name}`, value]);
+}
+
+function optionValue(value: string): string {
+  return value.replace(/[\s\\]/g, (character) => `\\${character}`);
 }
 
 /** Runs the start-up conversation. Throws what trying without the mark cannot mend. */
@@ -141,7 +182,7 @@ function logIn(socket: Socket, options: StartUpOptions): Promise<SessionFacts | 
         if (step.kind === 'send') socket.write(step.bytes);
         else if (step.kind === 'ready') return finish(() => resolve(step.facts));
         else if (step.kind === 'failed') {
-          if (step.error.code !== 'targetRefused' || step.sqlState === '3D000') return fail(step.error);
+          if (step.error.code !== 'targetRefused' || step.sqlState === NO_DATABASE) return fail(step.error);
           return finish(() => {
             socket.destroy();
             resolve({ refusedState: step.sqlState, error: step.error });
@@ -164,29 +205,54 @@ class EstablishedConnection implements TargetConnection {
   readonly processId: number;
   readonly secretKey: Uint8Array;
   readonly parameters: ReadonlyMap<string, string>;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly closed: Promise<void>;
   readonly #socket: Socket;
-  readonly #address: TargetAddress;
+  readonly #options: ConnectTargetOptions;
+  readonly #marked: boolean;
+  #handlers: TargetHandlers;
   #state: 'open' | 'closing' | 'gone' = 'open';
 
-  constructor(socket: Socket, address: TargetAddress, facts: SessionFacts, handlers: TargetHandlers) {
+  constructor(
+    socket: Socket,
+    options: ConnectTargetOptions,
+    marked: boolean,
+    facts: SessionFacts,
+    handlers: TargetHandlers,
+  ) {
     this.#socket = socket;
-    this.#address = address;
+    this.#options = options;
+    this.#marked = marked;
+    this.#handlers = handlers;
+    this.remoteAddress = socket.remoteAddress ?? '';
+    this.remotePort = socket.remotePort ?? 0;
     this.processId = facts.processId;
     this.secretKey = facts.secretKey;
     this.parameters = facts.parameters;
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     const lost = (cause: unknown) => {
       const told = this.#state === 'open';
       this.#state = 'gone';
       socket.destroy();
-      if (told) handlers.onLost(unreachable(cause));
+      if (told) this.#handlers.onLost(unreachable(cause));
     };
     socket.removeAllListeners('error');
     socket.on('error', lost);
     socket.on('close', () => lost(new Error('closed by the server')));
     socket.on('end', () => lost(new Error('closed by the server')));
-    socket.on('drain', () => this.#state === 'open' && handlers.onDrain?.());
-    socket.on('data', (chunk: Buffer) => this.#state === 'open' && handlers.onBytes(chunk));
+    socket.on('drain', () => this.#state === 'open' && this.#handlers.onDrain?.());
+    socket.on('data', (chunk: Buffer) => this.#state === 'open' && this.#handlers.onBytes(chunk));
     socket.resume();
+  }
+
+  markStatements(sessionMark: string): readonly string[] {
+    if (!this.#marked) return [];
+    return marksOf(this.#options, sessionMark).map(([name, value]) => `SET ${name} = '${value.replaceAll("'", "''")}'`);
+  }
+
+  rebind(handlers: TargetHandlers): void {
+    this.#handlers = handlers;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -196,7 +262,7 @@ class EstablishedConnection implements TargetConnection {
   async cancel(): Promise<void> {
     if (this.#state !== 'open' || this.secretKey.length === 0) return;
     const timeout = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
-    const socket = await openSocket(this.#address, timeout).catch(() => null);
+    const socket = await openSocket(this.#options.address, timeout).catch(() => null);
     if (socket === null) return;
     await new Promise<void>((resolve) => {
       socket.on('error', () => {});

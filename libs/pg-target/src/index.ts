@@ -6,11 +6,19 @@ export {
   type TargetConnection,
   type TargetHandlers,
 } from './connection.ts';
+export {
+  type CredentialOptions,
+  Credentials,
+  type Login,
+  type UserMapping,
+} from './credentials.ts';
+export { defaultKeepAlive, type KeepAlive } from './socket.ts';
 export type { StartupParameter } from './start-up.ts';
 export { systemIdentifier } from './system-identifier.ts';
 export {
   parseTargetUrl,
-  readTargetAddress,
+  parseTargetUrls,
+  readTargetAddresses,
   type SslMode,
   type TargetAddress,
   type TargetSource,

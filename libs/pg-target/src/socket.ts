@@ -10,11 +10,28 @@ const stage = 'target';
 const ACCEPTED = 0x53; // 'S'
 const DECLINED = 0x4e; // 'N'
 
-/** Errors: `targetUnreachable` (retryable), `targetRefused` when the server does not speak TLS as asked. */
-export async function openSocket(address: TargetAddress, signal: AbortSignal): Promise<Socket> {
-  const socket = connectTcp({ host: address.host, port: address.port, noDelay: true, keepAlive: true });
+/** How a peer that vanished behind a silent network is noticed while nothing is sent. */
+export interface KeepAlive {
+  /** Idle so long, a connection is probed; 0: never. */
+  readonly idleMs: number;
+  readonly intervalMs: number;
+  /** Unanswered probes after which it is dead. */
+  readonly count: number;
+}
+
+export const defaultKeepAlive: KeepAlive = { idleMs: 60_000, intervalMs: 10_000, count: 9 };
+
+/** Errors: `targetUnreachable` (retryable), `targetRefused` when TLS cannot be had as asked. */
+export async function openSocket(
+  address: TargetAddress,
+  signal: AbortSignal,
+  { idleMs, intervalMs, count }: KeepAlive = defaultKeepAlive,
+): Promise<Socket> {
+  const socket = connectTcp({ host: address.host, port: address.port, noDelay: true });
   try {
     await settled(socket, 'connect', signal);
+    // For bytes that were sent and are not acknowledged the kernel keeps its own time: Node cannot set TCP_USER_TIMEOUT.
+    if (idleMs > 0) socket.setKeepAlive(true, idleMs, intervalMs, count);
     return address.sslMode === 'disable' ? socket : await negotiateTls(socket, address, signal);
   } catch (error) {
     socket.destroy();
@@ -40,16 +57,35 @@ async function negotiateTls(socket: Socket, address: TargetAddress, signal: Abor
   }
 }
 
+/** The files are read each time: a certificate that was renewed is used from the next connection on. */
 async function tlsOptions(address: TargetAddress): Promise<ConnectionOptions> {
-  const verify = address.sslMode === 'verify-full';
-  const ca = address.sslRootCertFile === undefined ? undefined : await readFile(address.sslRootCertFile);
+  const { sslMode, sslRootCertFile, sslCertFile, sslKeyFile } = address;
+  const checksName = sslMode === 'verify-full';
+  const checksAuthority =
+    checksName || sslMode === 'verify-ca' || (sslMode === 'require' && sslRootCertFile !== undefined);
+  const [ca, cert, key] = await Promise.all([sslRootCertFile, sslCertFile, sslKeyFile].map(readPem));
   return {
     ALPNProtocols: ['postgresql'],
-    rejectUnauthorized: verify,
+    rejectUnauthorized: checksAuthority,
+    ...(checksName ? {} : { checkServerIdentity: () => undefined }),
     ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
     // Server Name Indication is for names; the certificate is checked against whichever of the two was given.
     ...(isIP(address.host) === 0 ? { servername: address.host } : { host: address.host }),
   };
+}
+
+async function readPem(file: string | undefined): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new MirrorstreamError('targetRefused', `the file ${file} of the mirror's TLS cannot be read`, {
+      stage,
+      hint: 'It is named by sslrootcert, sslcert or sslkey of the URL.',
+      cause,
+    });
+  }
 }
 
 function settled(socket: Socket, event: 'connect' | 'secureConnect' | 'readable', signal: AbortSignal): Promise<void> {

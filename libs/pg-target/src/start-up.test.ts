@@ -7,7 +7,11 @@ import { parseTargetUrl } from './target-address.ts';
 
 const options = { user: 'app', database: 'shop', password: 'secret', parameters: [] };
 
-function marked(startupParameters: ConnectTargetOptions['startupParameters'], mark = true) {
+function marked(
+  startupParameters: ConnectTargetOptions['startupParameters'],
+  mark = true,
+  more: Partial<ConnectTargetOptions> = {},
+) {
   return sessionParameters(
     {
       address: parseTargetUrl('postgres://h', 'test'),
@@ -17,6 +21,7 @@ function marked(startupParameters: ConnectTargetOptions['startupParameters'], ma
       applicationName: 'mirrorstream',
       sessionMark: 'a b',
       connectTimeoutMs: 1,
+      ...more,
     },
     mark,
   );
@@ -54,7 +59,31 @@ describe('start-up', () => {
         { name: 'options', value: '-c work_mem=1MB -c mirrorstream.session=a\\ b' },
       ],
     );
-    assert.deepEqual(marked([{ name: 'options', value: '-c a=b' }], false)[0], { name: 'options', value: '-c a=b' });
+    assert.deepEqual(marked([{ name: 'options', value: '-c a=b' }], false).at(-1), {
+      name: 'options',
+      value: '-c a=b',
+    });
+  });
+
+  it('puts what a session may override before its options, and what it may not where nothing of its start can undo it', () => {
+    const given = [
+      { name: 'application_name', value: 'shop' },
+      { name: 'default_transaction_read_only', value: 'off' },
+      { name: 'options', value: '-c statement_timeout=5s' },
+    ];
+    const more = { readOnly: true, statementTimeoutMs: 60_000, marks: { mirror: 'candidate' } };
+    assert.deepEqual(marked(given, true, more), [
+      { name: 'application_name', value: 'shop' },
+      { name: 'default_transaction_read_only', value: 'on' },
+      {
+        name: 'options',
+        value:
+          '-c statement_timeout=60000 -c statement_timeout=5s -c mirrorstream.session=a\\ b -c mirrorstream.mirror=candidate',
+      },
+    ]);
+    assert.ok(
+      marked([], false, more).some(({ name, value }) => name === 'default_transaction_read_only' && value === 'on'),
+    );
   });
 
   it('says which failures can pass and which cannot', () => {
@@ -66,7 +95,7 @@ describe('start-up', () => {
       return `${step.error.code}${step.error.retryable ? ' retryable' : ''}`;
     };
     assert.equal(codeOf('57P03'), 'targetUnreachable retryable');
-    assert.equal(codeOf('53300'), 'targetUnreachable retryable');
+    assert.equal(codeOf('53300'), 'targetFull retryable');
     assert.equal(codeOf('28P01'), 'authenticationFailed');
     assert.equal(codeOf('3D000'), 'targetRefused');
   });

@@ -37,8 +37,9 @@ export type StartUpStep =
 
 const wait: StartUpStep = { kind: 'wait' };
 const stage = 'target';
-/** Servers that start, stop, recover or are full: trying again can help. */
-const passingStates: ReadonlySet<string> = new Set(['53300', '57P01', '57P02', '57P03', '55000', '53200']);
+const TOO_MANY_CONNECTIONS = '53300';
+/** Servers that start, stop or recover: trying again can help. */
+const passingStates: ReadonlySet<string> = new Set(['57P01', '57P02', '57P03', '55000', '53200']);
 
 /** The StartupMessage, protocol 3.0. */
 export function startupPacket(options: StartUpOptions): Uint8Array {
@@ -169,8 +170,13 @@ function failedWith(sqlState: string): StartUpStep {
     const hint = 'Check user and password of the mirror, and its pg_hba.conf.';
     return { kind: 'failed', sqlState, error: new MirrorstreamError('authenticationFailed', message, { stage, hint }) };
   }
+  if (sqlState === TOO_MANY_CONNECTIONS) {
+    const hint = 'Replay goes on with the connections it has. Raise max_connections there, or lower --max-connections.';
+    const error = new MirrorstreamError('targetFull', message, { stage, hint, retryable: true });
+    return { kind: 'failed', sqlState, error };
+  }
   if (passingStates.has(sqlState)) {
-    const hint = 'The server is starting, stopping or full; replay tries again.';
+    const hint = 'The server is starting, stopping or recovering; replay tries again.';
     const error = new MirrorstreamError('targetUnreachable', message, { stage, hint, retryable: true });
     return { kind: 'failed', sqlState, error };
   }

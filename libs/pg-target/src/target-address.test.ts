@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseTargetUrl, readTargetAddress } from './target-address.ts';
+import { parseTargetUrl, parseTargetUrls, readTargetAddresses } from './target-address.ts';
 
 const place = 'environment variable X';
 const secret = 'hunter2';
@@ -17,6 +17,8 @@ describe('target address', () => {
         database: 'my db',
         sslMode: 'verify-full',
         sslRootCertFile: '/ca.pem',
+        sslCertFile: undefined,
+        sslKeyFile: undefined,
       },
     );
   });
@@ -27,6 +29,27 @@ describe('target address', () => {
     assert.equal(address.sslMode, 'prefer');
   });
 
+  it('reads several hosts as several addresses, in their order', () => {
+    const addresses = parseTargetUrls('postgres://me:a%40b@one:1,[::1],two.example:3/d?sslmode=require', place);
+    assert.deepEqual(
+      addresses.map(({ host, port, user, password, database, sslMode }) => [
+        host,
+        port,
+        user,
+        password,
+        database,
+        sslMode,
+      ]),
+      [
+        ['one', 1, 'me', 'a@b', 'd', 'require'],
+        ['::1', 5432, 'me', 'a@b', 'd', 'require'],
+        ['two.example', 3, 'me', 'a@b', 'd', 'require'],
+      ],
+    );
+    for (const url of ['postgres://one,/d', `postgres://u:${secret}@one,two:x/d`])
+      assert.throws(() => parseTargetUrls(url, place), { code: 'badInput', message: /environment variable X/ });
+  });
+
   it('names the place and never the URL when it is of no use', () => {
     const bad = [
       'not a url',
@@ -35,6 +58,8 @@ describe('target address', () => {
       `postgres://u:${secret}@h/d?sslmode=maybe`,
       `postgres://u:${secret}@h/d?passfile=x`,
       `postgres://u:%E0%A4%A@h/d`,
+      `postgres://u:${secret}@h/d?sslcert=/own.pem`,
+      `postgres://u:${secret}@h/d?sslmode=verify-ca`,
     ];
     for (const url of bad) {
       assert.throws(
@@ -50,9 +75,9 @@ describe('target address', () => {
   });
 
   it('says which variable or file is missing', async () => {
-    await assert.rejects(readTargetAddress({ env: 'NOWHERE' }, {}), { code: 'badInput', message: /NOWHERE/ });
-    await assert.rejects(readTargetAddress({ file: '/no/such/file' }, {}), { code: 'badInput', message: /no\/such/ });
-    const address = await readTargetAddress({ env: 'HERE' }, { HERE: 'postgres://h/d' });
-    assert.equal(address.database, 'd');
+    await assert.rejects(readTargetAddresses({ env: 'NOWHERE' }, {}), { code: 'badInput', message: /NOWHERE/ });
+    await assert.rejects(readTargetAddresses({ file: '/no/such/file' }, {}), { code: 'badInput', message: /no\/such/ });
+    const addresses = await readTargetAddresses({ env: 'HERE' }, { HERE: 'postgres://h/d' });
+    assert.equal(addresses[0]?.database, 'd');
   });
 });

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { MirrorstreamError } from '@mirrorstream/domain';
 
-export const sslModes = ['disable', 'prefer', 'require', 'verify-full'] as const;
+export const sslModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof sslModes)[number];
 
 export interface TargetAddress {
@@ -14,8 +14,11 @@ export interface TargetAddress {
   /** undefined: the captured session's. */
   readonly database: string | undefined;
   readonly sslMode: SslMode;
-  /** PEM file of the authority that signed the server's certificate. */
+  /** PEM file of the authority that signed the server's certificate. With `require` it is checked too, as libpq does. */
   readonly sslRootCertFile: string | undefined;
+  /** PEM files of our own certificate and its key: both or neither. */
+  readonly sslCertFile: string | undefined;
+  readonly sslKeyFile: string | undefined;
 }
 
 /** Which place names the URL. */
@@ -23,24 +26,32 @@ export type TargetSource = { readonly env: string } | { readonly file: string };
 
 const DEFAULT_PORT = 5432;
 const stage = 'target';
-const urlHint = 'Use postgres://[user[:password]@]host[:port][/database][?sslmode=disable|prefer|require|verify-full].';
+const urlHint = `Use postgres://[user[:password]@]host[:port][,host[:port]…][/database][?sslmode=${sslModes.join('|')}].`;
 
-/** Throws `badInput`; the message says where the URL came from and never shows it. */
-export async function readTargetAddress(
+/** One per host of the URL, in its order. Throws `badInput`; the message says where the URL came from and never shows it. */
+export async function readTargetAddresses(
   source: TargetSource,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<TargetAddress> {
+): Promise<readonly TargetAddress[]> {
   if ('env' in source) {
     const url = env[source.env];
-    if (url !== undefined && url !== '') return parseTargetUrl(url, `environment variable ${source.env}`);
+    if (url !== undefined && url !== '') return parseTargetUrls(url, `environment variable ${source.env}`);
     throw badInput(`environment variable ${source.env} is not set`, `Set it to the mirror's URL. ${urlHint}`);
   }
   try {
-    return parseTargetUrl((await readFile(source.file, 'utf8')).trim(), `file ${source.file}`);
+    return parseTargetUrls((await readFile(source.file, 'utf8')).trim(), `file ${source.file}`);
   } catch (error) {
     if (error instanceof MirrorstreamError) throw error;
     throw badInput(`target file ${source.file} cannot be read`, 'It must hold the URL of the mirror.', error);
   }
+}
+
+/** A URL of several hosts, separated by commas as libpq has it, is that many addresses which differ in nothing else. */
+export function parseTargetUrls(text: string, place: string): readonly TargetAddress[] {
+  const parts = /^([a-z]+:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s.exec(text);
+  if (parts === null) return [parseTargetUrl(text, place)];
+  const [, before = '', hosts = '', after = ''] = parts;
+  return hosts.split(',').map((host) => parseTargetUrl(`${before}${host}${after}`, place));
 }
 
 /** `place` names the URL's origin in errors, which must not show the URL itself: it may hold a password. */
@@ -57,20 +68,30 @@ export function parseTargetUrl(text: string, place: string): TargetAddress {
     user: decoded(url.username, place),
     password: decoded(url.password, place),
     database: decoded(url.pathname.slice(1), place),
-    sslMode: query.sslMode,
-    sslRootCertFile: query.sslRootCertFile,
+    ...query,
   };
 }
 
-function readQuery(url: URL, place: string): Pick<TargetAddress, 'sslMode' | 'sslRootCertFile'> {
-  let sslMode: SslMode = 'prefer';
-  let sslRootCertFile: string | undefined;
-  for (const [name, value] of url.searchParams) {
-    if (name === 'sslrootcert') sslRootCertFile = value;
-    else if (name === 'sslmode') sslMode = checkSslMode(value, place);
-    else throw badInput(`${place}: parameter ${name} is not supported`, 'sslmode and sslrootcert are.');
-  }
-  return { sslMode, sslRootCertFile };
+type Tls = Pick<TargetAddress, 'sslMode' | 'sslRootCertFile' | 'sslCertFile' | 'sslKeyFile'>;
+
+function readQuery(url: URL, place: string): Tls {
+  const known = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'];
+  for (const name of url.searchParams.keys())
+    if (!known.includes(name))
+      throw badInput(`${place}: parameter ${name} is not supported`, `Known: ${known.join(', ')}.`);
+  const value = (name: string): string | undefined => url.searchParams.get(name) ?? undefined;
+  const mode = value('sslmode');
+  const tls: Tls = {
+    sslMode: mode === undefined ? 'prefer' : checkSslMode(mode, place),
+    sslRootCertFile: value('sslrootcert'),
+    sslCertFile: value('sslcert'),
+    sslKeyFile: value('sslkey'),
+  };
+  if ((tls.sslCertFile === undefined) !== (tls.sslKeyFile === undefined))
+    throw badInput(`${place}: sslcert and sslkey belong together`, 'Give both, or neither.');
+  if (tls.sslMode === 'verify-ca' && tls.sslRootCertFile === undefined)
+    throw badInput(`${place}: sslmode=verify-ca needs sslrootcert`, "Name the CA's certificate, or use verify-full.");
+  return tls;
 }
 
 function checkSslMode(value: string, place: string): SslMode {

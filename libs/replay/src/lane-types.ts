@@ -51,7 +51,7 @@ export type LaneInput =
   /** Capture left something out of this session here. */
   | { readonly kind: 'gap' }
   | { readonly kind: 'connected' }
-  | { readonly kind: 'connectFailed'; readonly reason: 'targetUnreachable' | 'authenticationFailed' }
+  | { readonly kind: 'connectFailed'; readonly reason: 'targetUnreachable' | 'authenticationFailed' | 'noConnection' }
   | { readonly kind: 'bytes'; readonly chunk: Uint8Array }
   | { readonly kind: 'lost' }
   /** The socket takes no more, or takes more again. */

@@ -2,10 +2,10 @@
 import { hostname } from 'node:os';
 import { checkName } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
-import type { TargetSource } from '@mirrorstream/pg-target';
 import type { PacingOptions, ReplayPolicy } from '@mirrorstream/replay';
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
+import { parseTarget, type TargetConfig, type TargetLimits, targetFlags } from './target/target-flags.ts';
 
 export interface ReplayerConfig {
   readonly kafka: KafkaConnectionOptions;
@@ -15,29 +15,20 @@ export interface ReplayerConfig {
   /** `live`, or the run over a window of the past that is played. */
   readonly run: string;
   readonly instance: string;
-  readonly target: TargetSource;
+  readonly target: TargetConfig;
   readonly pacing: PacingOptions;
   readonly policy: ReplayPolicy;
   readonly limits: ReplayerLimits;
 }
 
 /** Every bound of this service. */
-export interface ReplayerLimits {
+export interface ReplayerLimits extends TargetLimits {
   /** Envelopes taken from Kafka and not played yet, over all lanes; beyond it no more is taken. */
   readonly maxQueueBytes: number;
   /** The same for one session; beyond it nothing more is taken from its partition. */
   readonly maxLaneBytes: number;
   /** Results not acknowledged yet; beyond it nothing new is sent to the mirror. */
   readonly maxResultBytes: number;
-  readonly maxConnections: number;
-  /** Connections being made at once. */
-  readonly maxConnecting: number;
-  readonly connectTimeoutMs: number;
-  /** A mirror that has been away for so long fails transactions; until then they wait. */
-  readonly connectGiveUpMs: number;
-  /** Wait between tries while the mirror is away: doubles from min to max. */
-  readonly retryMinMs: number;
-  readonly retryMaxMs: number;
   readonly rawCapBytes: number;
   readonly segmentWaitMs: number;
   readonly unansweredWaitMs: number;
@@ -72,13 +63,7 @@ export const replayerFlags: FlagTable = [
     placeholder: 'NAME',
   },
   { name: 'instance', description: 'name of this process; default: the host and process id', placeholder: 'NAME' },
-  {
-    name: 'target-env',
-    description: "environment variable that holds the mirror's URL",
-    default: 'MIRRORSTREAM_TARGET_URL',
-    placeholder: 'NAME',
-  },
-  { name: 'target-file', description: "file that holds the mirror's URL, instead", placeholder: 'FILE' },
+  ...targetFlags,
   {
     name: 'pacing',
     description: "timed: at production's pace; asap: in each session's order only",
@@ -97,7 +82,6 @@ export const replayerFlags: FlagTable = [
   { name: 'exclude-database', description: 'never play these databases', multiple: true, placeholder: 'NAME' },
   { name: 'include-user', description: 'play only these users', multiple: true, placeholder: 'NAME' },
   { name: 'exclude-user', description: 'never play these users', multiple: true, placeholder: 'NAME' },
-  { name: 'max-connections', description: "the mirror's connections at most", default: '200', placeholder: 'N' },
   {
     name: 'max-queue-bytes',
     description: 'envelopes taken and not played yet; fetching pauses beyond it',
@@ -115,13 +99,6 @@ export const replayerFlags: FlagTable = [
     description: 'results not yet acknowledged by Kafka; replay pauses beyond it',
     default: String(32 * 1024 * 1024),
     placeholder: 'BYTES',
-  },
-  { name: 'connect-timeout-ms', description: 'for one connection to the mirror', default: '5000', placeholder: 'MS' },
-  {
-    name: 'connect-give-up-ms',
-    description: 'transactions wait so long for a mirror that is away, then fail',
-    default: '10000',
-    placeholder: 'MS',
   },
   {
     name: 'exchange-timeout-ms',
@@ -159,8 +136,6 @@ const valuesSchema = z.object({
   'source-name': z.string(),
   run: z.string(),
   instance: z.string().min(1).optional(),
-  'target-env': z.string().min(1),
-  'target-file': z.string().min(1).optional(),
   pacing: z.enum(['timed', 'asap']),
   speed: z.coerce.number().positive().max(1000),
   'replay-delay-ms': whole(0),
@@ -169,12 +144,9 @@ const valuesSchema = z.object({
   'exclude-database': names,
   'include-user': names,
   'exclude-user': names,
-  'max-connections': whole(1),
   'max-queue-bytes': whole(1024 * 1024),
   'max-lane-bytes': whole(1024 * 1024),
   'max-result-bytes': whole(2 * 1024 * 1024),
-  'connect-timeout-ms': whole(1),
-  'connect-give-up-ms': whole(0),
   'exchange-timeout-ms': whole(1),
   'idle-lane-ms': whole(1),
   'duplicate-window': whole(1),
@@ -185,8 +157,8 @@ const valuesSchema = z.object({
 /** Throws `badInput` or zod errors, which the lifecycle reports by flag. */
 export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
   const values = valuesSchema.parse(flagValues);
+  const { target, limits } = parseTarget(flagValues);
   const instance = values.instance ?? `${hostname()}-${process.pid}`;
-  const file = values['target-file'];
   return {
     kafka: kafkaOptionsFrom(flagValues, `replayer-${values.mirror}`),
     environment: checkName('environment', values.environment),
@@ -194,7 +166,7 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     source: checkName('source', values['source-name']),
     run: checkName('run', values.run),
     instance,
-    target: file === undefined ? { env: values['target-env'] } : { file },
+    target,
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
     policy: {
       exposure: values.exposure,
@@ -203,21 +175,15 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
       includeUsers: values['include-user'],
       excludeUsers: values['exclude-user'],
     },
-    limits: limitsOf(values),
+    limits: { ...limitsOf(values), ...limits },
   };
 }
 
-function limitsOf(values: z.infer<typeof valuesSchema>): ReplayerLimits {
+function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, keyof TargetLimits> {
   return {
     maxQueueBytes: values['max-queue-bytes'],
     maxLaneBytes: values['max-lane-bytes'],
     maxResultBytes: values['max-result-bytes'],
-    maxConnections: values['max-connections'],
-    maxConnecting: 16,
-    connectTimeoutMs: values['connect-timeout-ms'],
-    connectGiveUpMs: values['connect-give-up-ms'],
-    retryMinMs: 100,
-    retryMaxMs: 2_000,
     rawCapBytes: 64 * 1024,
     segmentWaitMs: 1_000,
     unansweredWaitMs: 5_000,

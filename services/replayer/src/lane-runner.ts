@@ -3,11 +3,13 @@ import type { SessionContext } from '@mirrorstream/envelope';
 import type { TargetConnection } from '@mirrorstream/pg-target';
 import { Lane, type LaneEffect, type LaneInput, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
 import type { Alarm } from './alarm.ts';
-import type { ConnectionGate, GatePass } from './connection-gate.ts';
+import type { ConnectionGate, GatePass } from './target/connection-gate.ts';
+import { type Connector, poolKeyOf } from './target/connector.ts';
 import type { Sleeper } from './wake-heap.ts';
 
 export interface RunnerSurroundings {
   readonly gate: ConnectionGate;
+  readonly connector: Connector;
   readonly alarm: Alarm<LaneRunner>;
   readonly nowUs: () => number;
   /** Bytes that this lane holds more, or less when negative. */
@@ -107,6 +109,8 @@ export class LaneRunner implements Sleeper {
     const pass = this.#surroundings.gate.request({
       sessionId: this.lane.sessionId,
       context,
+      login: this.#surroundings.connector.loginOf(context),
+      poolKey: poolKeyOf(context),
       handlers: {
         onBytes: (chunk) => current && this.feed({ kind: 'bytes', chunk }),
         onDrain: () => current && this.feed({ kind: 'drained' }),
@@ -131,6 +135,10 @@ export class LaneRunner implements Sleeper {
       release: () => {
         current = false;
         pass.release();
+      },
+      handOn: () => {
+        current = false;
+        pass.handOn();
       },
     };
   }

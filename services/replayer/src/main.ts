@@ -1,7 +1,7 @@
 // Composition root of the replayer.
 import { envelopesTopic, liveRun } from '@mirrorstream/domain';
 import { connectKafka } from '@mirrorstream/kafka';
-import { readTargetAddress } from '@mirrorstream/pg-target';
+import { Credentials, readTargetAddresses } from '@mirrorstream/pg-target';
 import {
   ensureMirrorTopics,
   ensureStatusTopic,
@@ -29,7 +29,9 @@ export function main(argv: readonly string[]): Promise<number> {
 }
 
 async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningService> {
-  const address = await readTargetAddress(config.target, process.env);
+  const addresses = await readTargetAddresses(config.target.url, process.env);
+  const credentials = new Credentials(config.target.credentials, process.env);
+  await credentials.check();
   const client = connectKafka(config.kafka, kit.logger);
   const [admin, producer, statusProducer] = await Promise.all([
     client.admin(),
@@ -45,7 +47,8 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
   await ensureMirrorTopics(admin, environment, mirror, { partitions }, run);
   await ensureStatusTopic(admin);
   const plan = run === liveRun ? null : await readRunPlan(client, kit.logger, config);
-  const replayer = new Replayer(config, kit, { client, admin, producer, statusProducer, address, plan });
+  const parts = { client, admin, producer, statusProducer, addresses, credentials, plan };
+  const replayer = new Replayer(config, kit, parts);
   await replayer.start();
   kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });
   return replayer;

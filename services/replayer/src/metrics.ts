@@ -1,8 +1,8 @@
 // The replayer's numbers for whoever scrapes them. No label carries SQL or a session.
 import type { Metric } from '@mirrorstream/service-kit';
-import type { ConnectionGate } from './connection-gate.ts';
 import type { Partition } from './partition.ts';
 import type { Work } from './replayer.ts';
+import type { ConnectionGate } from './target/connection-gate.ts';
 
 export interface MetricSources {
   readonly work: Work;
@@ -85,6 +85,12 @@ export function replayerMetrics({
     ),
     gauge('connections', 'Connections to the mirror', () => gate.stats.open),
     gauge('waiting_for_connection', 'Sessions that wait for a connection', () => gate.stats.waiting),
+    gauge(
+      'connection_limit',
+      'Connections to ask the mirror for at most, as it has given them',
+      () => gate.stats.limit,
+    ),
+    gauge('addresses_taken_out', "The mirror's addresses that do not answer", () => gate.stats.takenOut),
     gauge('target_down', '1 while the mirror does not answer', () => (gate.stats.down ? 1 : 0)),
   ];
 }

@@ -21,7 +21,7 @@ import {
   type StartPosition,
   type TopicPartition,
 } from '@mirrorstream/kafka';
-import { connectTarget, type TargetAddress } from '@mirrorstream/pg-target';
+import type { Credentials, TargetAddress } from '@mirrorstream/pg-target';
 import { createPacing, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
 import type { RunningService, ServiceKit } from '@mirrorstream/service-kit';
 import { SnapshotPublisher } from '@mirrorstream/service-kit';
@@ -29,13 +29,14 @@ import { Alarm } from './alarm.ts';
 import { Backpressure } from './backpressure.ts';
 import { beforeDeadline, nowUs, settled } from './clock.ts';
 import type { ReplayerConfig } from './config.ts';
-import { ConnectionGate } from './connection-gate.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { replayerMetrics } from './metrics.ts';
 import { Partition } from './partition.ts';
 import { commitMetadata, type RecoveryPlace, readCommitted, recover } from './recovery.ts';
 import { ResultPublisher } from './result-publisher.ts';
 import { type RunPlan, windowOf } from './run-plan.ts';
+import { ConnectionGate } from './target/connection-gate.ts';
+import { Connector } from './target/connector.ts';
 import { deadLetter, reasonOf, transactionsIn, undecodableResult } from './undecodable.ts';
 
 /** What the replayer is made of; opened by main, closed by stop(). */
@@ -44,9 +45,11 @@ export interface ReplayerParts {
   readonly admin: Admin;
   readonly producer: Producer;
   readonly statusProducer: Producer;
-  readonly address: TargetAddress;
   /** Of a run over a window of the past; null: production is followed. */
   readonly plan: RunPlan | null;
+  /** Of the mirror, in the order they are tried. */
+  readonly addresses: readonly TargetAddress[];
+  readonly credentials: Credentials;
 }
 
 /** What this process has done since it started, beside what partitions count. */
@@ -71,6 +74,7 @@ export class Replayer implements RunningService {
   readonly #topic: string;
   readonly #place: RecoveryPlace;
   readonly #partitions = new Map<number, Partition>();
+  readonly #connector: Connector;
   readonly #gate: ConnectionGate;
   readonly #alarm: Alarm<LaneRunner>;
   readonly #backpressure: Backpressure;
@@ -101,7 +105,8 @@ export class Replayer implements RunningService {
     const { environment, mirror, source, run } = config;
     this.#place = { environment, mirror, source, run };
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
-    this.#gate = this.#createGate();
+    this.#connector = this.#createConnector();
+    this.#gate = this.#createGate(this.#connector);
     this.#backpressure = new Backpressure(config.limits, () => this.#partitions.values(), {
       pause: (partitions) => this.#consumer?.pause(partitions.map(({ number }) => this.#at(number))),
       resume: (partitions) => this.#consumer?.resume(partitions.map(({ number }) => this.#at(number))),
@@ -287,7 +292,13 @@ export class Replayer implements RunningService {
   #openLane(partition: Partition, sessionId: string): LaneRunner {
     const runner = new LaneRunner(
       { ...this.#laneOptions, sessionId },
-      { gate: this.#gate, alarm: this.#alarm, nowUs, queued: (sizeBytes) => this.#backpressure.queued(sizeBytes) },
+      {
+        gate: this.#gate,
+        connector: this.#connector,
+        alarm: this.#alarm,
+        nowUs,
+        queued: (sizeBytes) => this.#backpressure.queued(sizeBytes),
+      },
       {
         onResult: (effect) => {
           if (partition.owned) partition.laneResult(effect, () => runner.feed({ kind: 'acknowledged' }));
@@ -359,33 +370,39 @@ export class Replayer implements RunningService {
 
   // Parts -----------------------------------------------------------------------------------------------------------
 
-  #createGate(): ConnectionGate {
-    const { limits, instance } = this.#config;
-    return new ConnectionGate(limits, {
-      nowMs: () => performance.now(),
-      connect: ({ context, sessionId, handlers }) =>
-        connectTarget(
-          {
-            address: this.#parts.address,
-            user: context.user,
-            database: context.database,
-            startupParameters: context.startupParameters,
-            applicationName: 'mirrorstream',
-            sessionMark: sessionId,
-            connectTimeoutMs: limits.connectTimeoutMs,
-          },
-          handlers,
-        ),
-      onCrowded: (waiting) => this.#evict(waiting),
-      onChange: (state, error) => {
-        if (state === 'up') this.#kit.logger.info({ instance }, 'the mirror answers again');
-        else
-          this.#kit.logger.warn(
-            { code: error?.code, reason: error?.message, hint: error?.hint },
-            `the mirror is ${state}`,
-          );
-      },
+  #createConnector(): Connector {
+    const { target, limits, environment, mirror, source, run } = this.#config;
+    const { addresses, credentials } = this.#parts;
+    const { connectTimeoutMs } = limits;
+    return new Connector({
+      addresses,
+      credentials,
+      target,
+      connectTimeoutMs,
+      marks: { environment, mirror, source, run },
     });
+  }
+
+  #createGate(connector: Connector): ConnectionGate {
+    const { limits, instance } = this.#config;
+    return new ConnectionGate(
+      { ...limits, addresses: this.#parts.addresses.length },
+      {
+        nowMs: () => performance.now(),
+        chance: Math.random,
+        connect: ({ sessionId, context, handlers }, route) => connector.connect(sessionId, context, route, handlers),
+        onCrowded: (waiting) => this.#evict(waiting),
+        onForbidden: (error) => this.#kit.fatal(error),
+        onChange: (state, error) => {
+          if (state === 'up') this.#kit.logger.info({ instance }, 'the mirror answers again');
+          else
+            this.#kit.logger.warn(
+              { code: error?.code, reason: error?.message, hint: error?.hint },
+              `the mirror is ${state}`,
+            );
+        },
+      },
+    );
   }
 
   /** Idle sessions give their connections to those that wait; theirs is made anew when they go on. */

@@ -56,6 +56,8 @@ export const notComparedReasons = [
   'unanswered', // production never answered
   'skipped', // the server discarded it after an error, on both sides
   'afterGap',
+  'sessionState', // the mirror's session was rebuilt, or cannot have what production's had
+  'cancelled', // production's client cancelled it, or something earlier in its transaction, and the mirror was not cancelled alike
   'serverSpecific', // EXPLAIN, SHOW, version(), pg_stat_*
   'internal',
   'race', // differs, and a write of another session overlapped it in production: either answer is right

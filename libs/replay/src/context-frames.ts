@@ -1,5 +1,5 @@
 // The frames that bring a session of the mirror to where an envelope expects it: settings in force and prepared statements.
-import type { SessionContext } from '@mirrorstream/envelope';
+import type { PreparedStatement, SessionContext, SqlStatement } from '@mirrorstream/envelope';
 import { encodeFrontend, F, frameEndAt, WireWriter } from '@mirrorstream/pg-wire';
 
 /** What takes a session's settings back to those of its start. RESET ALL leaves user and role as they are (GUC_NO_RESET_ALL). */
@@ -11,23 +11,43 @@ const takeBack = ['RESET SESSION AUTHORIZATION', 'RESET ROLE', 'RESET ALL'];
  * Null: nothing to send. `damaged`: a kept Parse is not one whole Parse frame; sent, it would put the connection out of step.
  */
 export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null | 'damaged' {
-  if (!context.statements.every(({ parseFrame }) => isWholeParse(parseFrame))) return 'damaged';
   const writer = new WireWriter();
   if (connection === 'used') for (const query of takeBack) encodeFrontend({ kind: 'query', query }, writer);
   for (const { sql } of context.settings) encodeFrontend({ kind: 'query', query: sql }, writer);
-  for (const { name, parseFrame } of context.statements) {
-    if (connection === 'used') encodeFrontend({ kind: 'close', target: 'S', name }, writer);
+  if (!writeStatements(writer, context, connection === 'used')) return 'damaged';
+  return writer.sizeBytes === 0 ? null : writer.take();
+}
+
+/** The frames that prepare statements on a connection that may have others of these names. */
+export function statementFrames(
+  statements: readonly PreparedStatement[],
+  sqlStatements: readonly SqlStatement[],
+): Uint8Array | 'damaged' {
+  const writer = new WireWriter();
+  return writeStatements(writer, { statements, sqlStatements }, true) ? writer.take() : 'damaged';
+}
+
+interface Statements {
+  readonly statements: readonly PreparedStatement[];
+  readonly sqlStatements: readonly SqlStatement[];
+}
+
+/** False: one of them is damaged. */
+function writeStatements(writer: WireWriter, { statements, sqlStatements }: Statements, replace: boolean): boolean {
+  for (const { name, parseFrame } of statements) {
+    if (!isWholeParse(parseFrame)) return false;
+    if (replace) encodeFrontend({ kind: 'close', target: 'S', name }, writer);
     writer.bytes(parseFrame);
     encodeFrontend({ kind: 'sync' }, writer);
   }
-  for (const { name, sql } of context.sqlStatements) {
-    if (connection === 'used') {
+  for (const { name, sql } of sqlStatements) {
+    if (replace) {
       encodeFrontend({ kind: 'close', target: 'S', name }, writer);
       encodeFrontend({ kind: 'sync' }, writer);
     }
     encodeFrontend({ kind: 'query', query: sql }, writer);
   }
-  return writer.sizeBytes === 0 ? null : writer.take();
+  return true;
 }
 
 function isWholeParse(frame: Uint8Array): boolean {

@@ -1,6 +1,7 @@
 // Turns a finished flight into the statement comparisons of its exchange.
 import type { AnswerDigester } from '@mirrorstream/compare';
-import { AnswerStorage, DependencyReason, type Envelope, type Exchange } from '@mirrorstream/envelope';
+import type { NotComparedReason } from '@mirrorstream/domain';
+import { AnswerStorage, type Exchange } from '@mirrorstream/envelope';
 import type { Flight } from './flights.ts';
 import { capturedObservations, type ObservationFields, observationOf } from './observed.ts';
 import { textOfStatement } from './request-walk.ts';
@@ -15,7 +16,7 @@ export interface FlightVerdict {
 export function judgeFlight(
   flight: Flight,
   exchange: Exchange,
-  envelope: Envelope,
+  excuse: NotComparedReason | '',
   digester: AnswerDigester,
   rawCapBytes: number,
 ): FlightVerdict {
@@ -26,7 +27,7 @@ export function judgeFlight(
     capturedUnanswered: exchange.doneUs === 0n,
     replayed,
     sql: (statement) => textOfStatement(flight.texts, statement),
-    afterGap: envelope.dependsOnSession.includes(DependencyReason.AFTER_GAP),
+    excuse,
     raws: () => rawsOf(flight, exchange, rawCapBytes),
   });
   return { statements, replayed };

@@ -32,6 +32,11 @@ export interface Flight {
   status: '' | 'I' | 'T' | 'E';
 }
 
+/** Production never answered: its connection ended first. */
+export function isUnanswered(flight: Flight): boolean {
+  return flight.kind === 'exchange' && flight.complete && flight.doneMonoUs === 0;
+}
+
 export interface FlightEvents {
   /** Over: answered, or nothing of it expects an answer. */
   readonly onDone: (flight: Flight) => void;
@@ -77,6 +82,16 @@ export class Flights {
     this.#table.clear();
     this.#splitter.reset();
     this.#digester.reset();
+  }
+
+  /** Whether a Parse of this name went out on this connection and no Close after it. */
+  isPrepared(name: string): boolean {
+    return this.#table.hasStatement(name);
+  }
+
+  /** The session was somewhere else meanwhile: what its names mean is not known. */
+  forgetNames(): void {
+    this.#table.clear();
   }
 
   begin(kind: Flight['kind'], nowUs: number): Flight {
@@ -141,6 +156,8 @@ export class Flights {
   #isWaiting(head: Flight, nowUs: number): boolean {
     const remedy = this.ledger.remedy();
     if (remedy === null) return this.ledger.owes(head.id);
+    // Production's connection ended here; so will this one.
+    if (isUnanswered(head)) return true;
     const writer = new WireWriter();
     if (remedy !== 'sync') encodeFrontend({ kind: 'copyFail', reason: 'production refused this COPY' }, writer);
     if (remedy !== 'copyFail') encodeFrontend({ kind: 'sync' }, writer);
@@ -176,6 +193,7 @@ export class Flights {
     } else {
       this.#digester.finishFrame(nowUs - flight.sentAtUs);
       this.ledger.received(type);
+      if (type === B.ErrorResponse) this.settle(nowUs);
     }
   }
 

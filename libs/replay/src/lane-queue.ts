@@ -15,6 +15,7 @@ import {
   type Work,
 } from './lane-work.ts';
 import type { Skip } from './skip.ts';
+import { OutcomeTally } from './transaction-outcome.ts';
 
 export class LaneQueue {
   #works: Work[] = [];
@@ -25,6 +26,8 @@ export class LaneQueue {
   #doomed: { readonly seq: number; readonly reason: FailedReason } | null = null;
   /** A skipped transaction of which parts are still to come. */
   #skipping: { readonly seq: number; readonly skip: Skip } | null = null;
+  /** Of the transaction taken in last. */
+  #tally = new OutcomeTally();
   #accepted = { seq: 0, part: -1, last: true };
   readonly #onSkipped: (envelope: Envelope) => void;
 
@@ -93,7 +96,8 @@ export class LaneQueue {
       this.#onSkipped(envelope);
       return SKIPPED_BYTES;
     }
-    const work = partWork(place, envelope, sizeBytes);
+    if (part === 0 || seq !== before.seq) this.#tally = new OutcomeTally();
+    const work = partWork(place, envelope, sizeBytes, this.#tally);
     if (this.#doomed?.seq === seq) work.failed = this.#doomed.reason;
     if (this.#doomed !== null && (this.#doomed.seq !== seq || lastPart)) this.#doomed = null;
     this.#works.push(work);

@@ -15,6 +15,9 @@ function answer(stage: LaneStage): void {
   stage.mirror(tag('SELECT 1'), ready());
 }
 
+/** The answers to RESET SESSION AUTHORIZATION, RESET ROLE and RESET ALL. */
+const takenBack = [tag('RESET'), ready(), tag('RESET'), ready(), tag('RESET'), ready()];
+
 describe('a lane that skips', () => {
   it('reports what is skipped in its place, after what was under way before it', () => {
     const stage = new LaneStage();
@@ -46,8 +49,8 @@ describe('a lane that skips', () => {
     stage.skip(shed, envelope({ seq: 2 }, simple('SET a TO 1', 'SET')));
     stage.seen();
     stage.take(envelope({ seq: 3, context: context({ settings: ['SET a TO 1'] }) }, select));
-    assert.deepEqual(stage.seen(), ['F Query x2']); // RESET ALL, SET
-    stage.mirror(tag('RESET'), ready(), tag('SET'), ready());
+    assert.deepEqual(stage.seen(), ['F Query x4']); // what was set is taken back, SET
+    stage.mirror(...takenBack, tag('SET'), ready());
     assert.deepEqual(stage.seen(), ['F Query']);
     answer(stage);
     assert.deepEqual(stage.seen(), ['#3 replayed =']);
@@ -63,7 +66,7 @@ describe('a lane that skips', () => {
       stage.skip(skip, envelope({ seq: 2 }, simple('CREATE TEMP TABLE t ()', 'CREATE TABLE')));
       stage.take(envelope({ seq: 3, dependsOn: needs }, select));
       stage.take(envelope({ seq: 4 }, select));
-      stage.mirror(tag('RESET'), ready());
+      stage.mirror(...takenBack);
       answer(stage);
       if (skip.harmless) answer(stage);
       const results = stage.results().map(({ outcome, reason }) => `${outcome} ${reason}`.trim());
@@ -109,7 +112,7 @@ describe('a lane that skips', () => {
     assert.deepEqual(released, [queuedBytes(waiting[0] as (typeof waiting)[0]) - SKIPPED_BYTES]);
     stage.mirror(tag('BEGIN'), ready('T'));
     stage.mirror(tag('COMMIT'), ready());
-    stage.mirror(tag('RESET'), ready());
+    stage.mirror(...takenBack);
     answer(stage);
     assert.deepEqual(
       stage.seen().filter((line) => line.startsWith('#')),

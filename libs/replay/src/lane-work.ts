@@ -1,8 +1,11 @@
 // An envelope part as a lane works it off: its exchanges cut where the client waited, with the moments production sent them.
+import type { NotComparedReason } from '@mirrorstream/domain';
 import type { Envelope, Exchange } from '@mirrorstream/envelope';
 import type { FailedReason, RecordPlace } from './lane-types.ts';
+import { withProductionsOid } from './large-objects.ts';
 import type { Skip } from './skip.ts';
 import type { StatementComparison } from './stage-one.ts';
+import { OutcomeTally } from './transaction-outcome.ts';
 
 /** Bytes [from, to) of a request that went out together. */
 export interface Chunk {
@@ -15,6 +18,8 @@ export interface Chunk {
 /** One Exchange record: a whole exchange, or a piece of one that goes on in the next part. */
 export interface Piece {
   readonly exchange: Exchange;
+  /** What goes out: the exchange's request, or what stands for it here. */
+  readonly request: Uint8Array;
   readonly chunks: readonly Chunk[];
   /** The client waited for a reply after the last byte of this piece. */
   readonly waitsAtEnd: boolean;
@@ -41,6 +46,10 @@ export interface PartWork {
   readonly statements: StatementComparison[];
   /** From an exchange on that differs: a write of another session overlapped it or one before it in production. */
   raced: boolean;
+  /** Of its transaction, shared by all parts. */
+  readonly tally: OutcomeTally;
+  /** Why a difference in its answers proves nothing. */
+  excuse: NotComparedReason | '';
 }
 
 export interface EndWork {
@@ -74,7 +83,12 @@ export function skippedWork(place: RecordPlace, envelope: EnvelopeFacts, skip: S
   return { kind: 'skipped', place, seq: Number(sessionSeq), facts, skip, sizeBytes: SKIPPED_BYTES };
 }
 
-export function partWork(place: RecordPlace, envelope: Envelope, sizeBytes: number): PartWork {
+export function partWork(
+  place: RecordPlace,
+  envelope: Envelope,
+  sizeBytes: number,
+  tally = new OutcomeTally(),
+): PartWork {
   return {
     kind: 'part',
     place,
@@ -89,6 +103,8 @@ export function partWork(place: RecordPlace, envelope: Envelope, sizeBytes: numb
     doneAtUs: 0,
     statements: [],
     raced: false,
+    tally,
+    excuse: '',
   };
 }
 
@@ -109,6 +125,7 @@ function pieceOf(envelope: Envelope, exchange: Exchange): Piece {
   if (from < sizeBytes || chunks.length === 0) chunks.push({ from, to: sizeBytes, capturedAtUs: startedAtUs + sentUs });
   return {
     exchange,
+    request: withProductionsOid(exchange.request, exchange.answer),
     chunks,
     waitsAtEnd,
     sentMonoUs: startedMonoUs + Number(exchange.sentUs),

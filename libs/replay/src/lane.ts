@@ -6,7 +6,7 @@
 import { AnswerDigester } from '@mirrorstream/compare';
 import { DependencyReason, type Exchange, type SessionContext } from '@mirrorstream/envelope';
 import { judgeFlight } from './flight-verdict.ts';
-import { type Flight, Flights } from './flights.ts';
+import { type Flight, Flights, isUnanswered } from './flights.ts';
 import { LaneClock } from './lane-clock.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { LaneResults } from './lane-results.ts';
@@ -14,7 +14,6 @@ import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-ty
 import type { Chunk, PartWork, Piece } from './lane-work.ts';
 import { SessionHistory } from './session-history.ts';
 import type { StatementComparison } from './stage-one.ts';
-import { OutcomeTally } from './transaction-outcome.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
 const ABANDON_WAIT_US = 2_000_000;
@@ -32,8 +31,6 @@ export class Lane {
   readonly #flights: Flights;
   readonly #results: LaneResults;
   readonly #capturedDigester = new AnswerDigester();
-  readonly #tally = new OutcomeTally();
-  #tallySeq = 0;
 
   #connection: 'none' | 'connecting' | 'open' = 'none';
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
@@ -245,12 +242,17 @@ export class Lane {
     const strange = begins && this.#history.isStrange(seq);
     if (strange && this.#flights.size > 0) return 'wait';
     if (begins && this.#history.lacks(envelope, seq)) return this.#doom(seq, 'dependsOnSession');
-    if (strange) return this.#applyContext(envelope.context ?? this.#context, seq);
+    if (strange) {
+      const bytes = this.#history.catchUp(envelope.context ?? this.#context, seq);
+      this.#flights.forgetNames();
+      return this.#tellContext(bytes, seq);
+    }
+    const missing = begins ? this.#history.prepare(envelope.context, (name) => this.#flights.isPrepared(name)) : null;
+    if (missing !== null) return this.#flights.size > 0 ? 'wait' : this.#tellContext(missing, seq);
     return this.#flights.head?.kind === 'context' ? 'wait' : 'go';
   }
 
-  #applyContext(context: SessionContext, seq: number): Readiness {
-    const bytes = this.#history.catchUp(context, seq);
+  #tellContext(bytes: Uint8Array | null | 'damaged', seq: number): Readiness {
     if (bytes === 'damaged') return this.#doom(seq, 'incomplete');
     if (bytes === null) return 'again';
     const { nowUs } = this.#clock;
@@ -284,11 +286,11 @@ export class Lane {
     if (work.sentAtUs === 0) this.#begun(work, dueAtUs);
     const tail = this.#flights.tail;
     const flight = tail !== undefined && !tail.complete ? tail : this.#flights.begin('exchange', nowUs);
-    const { exchange } = piece;
+    const { exchange, request } = piece;
     if (this.#queue.atPieceStart) this.#options.order?.sent(exchange, nowUs);
     if (chunk.to > chunk.from) {
-      this.#flights.sending(flight, exchange.request, chunk.from, chunk.to, nowUs);
-      this.#out.push({ kind: 'send', bytes: exchange.request.subarray(chunk.from, chunk.to) });
+      this.#flights.sending(flight, request, chunk.from, chunk.to, nowUs);
+      this.#out.push({ kind: 'send', bytes: request.subarray(chunk.from, chunk.to) });
     }
     if (!this.#queue.chunkSent(piece)) return;
     if (exchange.continues) {
@@ -308,6 +310,7 @@ export class Lane {
 
   #begun(work: PartWork, dueAtUs: number): void {
     work.sentAtUs = this.#clock.nowUs;
+    work.excuse = this.#history.excuse(work.envelope);
     work.scheduledAtUs = dueAtUs === 0 ? this.#clock.nowUs : dueAtUs;
     this.#fruitless = 0;
     this.#open = work.seq;
@@ -325,16 +328,14 @@ export class Lane {
     this.#activeAtUs = this.#clock.nowUs;
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
     const { rawCapBytes } = this.#options;
-    const verdict = judgeFlight(flight, exchange, owner.envelope, this.#capturedDigester, rawCapBytes);
+    const verdict = judgeFlight(flight, exchange, owner.excuse, this.#capturedDigester, rawCapBytes);
     this.#options.order?.answered(exchange);
     owner.raced ||= verdict.statements.some(isDifferent) && this.#hasRaced(owner, exchange);
     for (const statement of verdict.statements)
       owner.statements.push(owner.raced && isDifferent(statement) ? { ...statement, race: true } : statement);
     owner.finishedPieces += 1;
     owner.doneAtUs = this.#clock.nowUs;
-    if (this.#tallySeq !== owner.seq) this.#tally.reset();
-    this.#tallySeq = owner.seq;
-    this.#tally.add(verdict.replayed, flight.status !== '');
+    owner.tally.add(verdict.replayed, flight.status !== '');
   }
 
   #hasRaced({ envelope }: PartWork, exchange: Exchange): boolean {
@@ -357,7 +358,7 @@ export class Lane {
         this.#out.push(this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes));
       else {
         const order = this.#options.order?.settled(work.envelope) ?? '';
-        this.#out.push(this.#results.ofPart(work, this.#tally.outcome(), order));
+        this.#out.push(this.#results.ofPart(work, work.tally.outcome(), order));
       }
       this.#unacknowledged += 1;
       this.#queue.reported();
@@ -373,8 +374,10 @@ export class Lane {
     }
     // Production's client is still sending: a COPY may take its time.
     if (!head.complete) return false;
-    const unanswered = head.kind === 'exchange' && head.doneMonoUs === 0;
-    const waitMs = unanswered ? unansweredWaitMs : exchangeTimeoutMs;
+    const unanswered = isUnanswered(head);
+    // A mirror that waits for more of what will never come has given all the answer there is.
+    const helpless = unanswered && this.#flights.ledger.remedy() !== null;
+    const waitMs = helpless ? 0 : unanswered ? unansweredWaitMs : exchangeTimeoutMs;
     if (!this.#clock.reached(head.lastSendAtUs + waitMs * 1000)) return false;
     if (unanswered) this.#flights.finishHead();
     this.#failTouched('timeout');

@@ -78,6 +78,7 @@ export class RequestWalk {
   #note(type: number, buffer: Uint8Array, start: number, end: number, texts: ExchangeTexts): void {
     switch (type) {
       case F.Query:
+        this.#table.closeStatement('');
         texts.executed.push(textAt(buffer, start + HEADER_BYTES, end));
         return;
       case F.Parse: {

@@ -28,8 +28,8 @@ export interface ExchangeAnswers {
   readonly replayed: readonly ObservationFields[];
   /** Of each statement. */
   readonly sql: (statement: number) => string;
-  /** Capture missed something earlier in the session: a difference proves nothing. */
-  readonly afterGap: boolean;
+  /** Why a difference proves nothing: capture missed something earlier in the session, or the mirror's session lacks something. */
+  readonly excuse: NotComparedReason | '';
   /** Asked only when there is a difference. */
   readonly raws: () => KeptRaws;
 }
@@ -52,7 +52,7 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
   for (let statement = 0; statement < count; statement++) {
     const captured = answers.captured[statement] ?? missing(answers.captured, answers.capturedUnanswered);
     const replayed = answers.replayed[statement] ?? missing(answers.replayed, false);
-    const outcome = judge(captured, replayed, answers.afterGap);
+    const outcome = judge(captured, replayed, answers.excuse);
     const raws: KeptRaws | null = outcome === 'different' && !kept ? answers.raws() : null;
     kept ||= raws !== null;
     compared.push({
@@ -83,7 +83,7 @@ function missing(given: readonly ObservationFields[], unanswered: boolean): Obse
 export function judge(
   captured: ObservationFields,
   replayed: ObservationFields,
-  afterGap: boolean,
+  excuse: NotComparedReason | '',
 ): 'equal' | 'different' | NotComparedReason {
   if (captured.end === StatementEnd.UNANSWERED || replayed.end === StatementEnd.UNANSWERED) return 'unanswered';
   if (captured.end === StatementEnd.SKIPPED && replayed.end === StatementEnd.SKIPPED) return 'skipped';
@@ -94,11 +94,12 @@ export function judge(
     captured.severity === replayed.severity &&
     captured.rows === replayed.rows &&
     captured.columnCount === replayed.columnCount;
-  if (!alike) return afterGap ? 'afterGap' : 'different';
+  const different = excuse === '' ? 'different' : excuse;
+  if (!alike) return different;
   if (captured.digested && replayed.digested) {
     const same = captured.orderedDigest === replayed.orderedDigest && captured.columnsDigest === replayed.columnsDigest;
     if (same) return 'equal';
-    return afterGap ? 'afterGap' : 'different';
+    return different;
   }
   // Nothing was hashed on one side. Where there was nothing to hash, tag and SQLSTATE say it all.
   return captured.rows === 0n && captured.columnCount === 0 ? 'equal' : 'notStored';

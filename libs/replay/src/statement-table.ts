@@ -27,6 +27,10 @@ export class StatementTable {
     return this.#portals.get(portal) ?? '';
   }
 
+  hasStatement(statement: string): boolean {
+    return this.#statements.has(statement);
+  }
+
   closeStatement(statement: string): void {
     this.#statements.delete(statement);
   }

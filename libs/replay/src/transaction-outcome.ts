@@ -8,12 +8,6 @@ export class OutcomeTally {
   #lastTag = '';
   #unanswered = false;
 
-  reset(): void {
-    this.#failed = false;
-    this.#lastTag = '';
-    this.#unanswered = false;
-  }
-
   /** `answered`: the exchange ended in ReadyForQuery. */
   add(observations: readonly ObservationFields[], answered: boolean): void {
     for (const { end, commandTag } of observations) {

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type EnvelopeDraft, GapReason } from '@mirrorstream/envelope';
-import { createDatabase, execute as run, sharedPostgres, type TestDatabase, uniqueName } from '@mirrorstream/testkit';
+import {
+  createDatabase,
+  execute as run,
+  sharedPostgres,
+  type TestDatabase,
+  uniqueName,
+  withClient,
+} from '@mirrorstream/testkit';
 import { bind, execute, parse, summary, sync } from '../../libs/capture/src/conversation-script.fixture.ts';
 import { createSequencer, defaultCaptureLimits, openSession } from '../../libs/capture/src/index.ts';
 import {
@@ -255,6 +262,22 @@ describe('the context of the next envelope', { timeout: 120_000 }, () => {
       }
     });
   }
+
+  it('says which process of the server answers', async () => {
+    const text = uniqueName('asked');
+    let known: { pid: number }[] = [];
+    const events = await record(async (client) => {
+      await client.query(`SELECT '${text}'`);
+      ({ rows: known } = await withClient(database.url, (other) =>
+        other.query(`SELECT pid FROM pg_stat_activity WHERE query = 'SELECT ''${text}''' AND pid <> pg_backend_pid()`),
+      ));
+    });
+    assert.equal(known.length, 1);
+    assert.deepEqual(
+      envelopesIn(assemble(events)).map(({ context }) => context?.backendPid),
+      known.map(({ pid }) => pid),
+    );
+  });
 
   it('a snapshot taken over from another session is said', async () => {
     const other = await RecordedClient.connect(database.url);

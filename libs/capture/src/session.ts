@@ -6,6 +6,7 @@ import {
   F,
   FrameEvent,
   FrameSplitter,
+  int32At,
   parameterStatusName,
   parameterStatusValue,
   readyForQueryStatus,
@@ -333,12 +334,14 @@ class Session implements SessionCapture {
     return true;
   }
 
-  /** Authentication. BackendKeyData and all else that is not needed goes by. */
+  /** Authentication. Of BackendKeyData only the process is kept: its key is a secret. */
   #startingUp(type: number, splitter: FrameSplitter, monoUs: number): void {
     const { buffer, start, end } = splitter;
     if (type === B.ParameterStatus) {
       const name = parameterStatusName(buffer, start, end);
       this.#conversation?.settings.report(name, parameterStatusValue(buffer, start, end), true);
+    } else if (type === B.BackendKeyData && end - start >= 9) {
+      this.#conversation?.transaction.servedBy(int32At(buffer, start + 5) >>> 0);
     } else if (type === B.ErrorResponse) {
       this.#phase = 'uncaptured';
     } else if (

@@ -85,6 +85,7 @@ export interface SessionContextDraft {
   readonly settings: readonly SettingDraft[];
   readonly statements: readonly PreparedStatementDraft[];
   readonly sqlStatements?: readonly SqlStatementDraft[];
+  readonly backendPid?: number;
 }
 
 export interface EnvelopeDraft {

@@ -48,6 +48,7 @@ const T = {
     settings: bytes(5),
     statements: bytes(6),
     sqlStatements: bytes(7),
+    backendPid: varint(8),
   },
   exchange: {
     index: varint(1),
@@ -187,6 +188,7 @@ function writeContext(writer: ProtoWriter, context: SessionContextDraft): void {
     writer.string(T.second, statement.sql);
     writer.end(mark);
   }
+  writer.uint(T.context.backendPid, context.backendPid ?? 0);
 }
 
 function encodeExchange(writer: ProtoWriter, exchange: ExchangeDraft): void {

@@ -135,6 +135,7 @@ function context(random: Random): SessionContextDraft {
     settings: many(random, 3, () => ({ name: text(random), sql: text(random) })),
     statements: many(random, 3, () => ({ name: text(random), parseFrame: blob(random) })),
     sqlStatements: many(random, 3, () => ({ name: text(random), sql: text(random) })),
+    backendPid: below(random, 2 ** 22),
   };
 }
 
@@ -188,6 +189,7 @@ function contextInit(draft: SessionContextDraft): MessageInitShape<typeof Sessio
     settings: [...draft.settings],
     statements: [...draft.statements],
     sqlStatements: [...(draft.sqlStatements ?? [])],
+    backendPid: draft.backendPid ?? 0,
   };
 }
 

@@ -15,6 +15,8 @@ export interface SessionIdentity {
   readonly user: string;
   readonly protocolVersion: number;
   readonly startupParameters: readonly ParameterDraft[];
+  /** Of the server's process, once it has said so. */
+  readonly backendPid?: number;
 }
 
 /** `encryptionRequest`: answered by one bare byte. `uncaptured`: a cancel request or a replication session. */

@@ -54,7 +54,7 @@ export class Transaction {
   lastSeq = 0;
   readonly #origin: EnvelopeOrigin;
   readonly #limits: CaptureLimits;
-  readonly #identity: SessionIdentity;
+  #identity: SessionIdentity;
   readonly #requests: ByteLog;
   readonly #answers: ByteLog;
   readonly #statements: StatementTable;
@@ -151,6 +151,10 @@ export class Transaction {
     this.#finished = [];
     this.#observations = 0;
     this.redactions = 0;
+  }
+
+  servedBy(backendPid: number): void {
+    this.#identity = { ...this.#identity, backendPid };
   }
 
   /** The context a session begins with. */

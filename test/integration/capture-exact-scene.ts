@@ -7,6 +7,7 @@ import {
   F,
   type FrontendMessage,
   frameEndAt,
+  HEADER_BYTES,
   PROTOCOL_3_0,
   readyForQueryStatus,
   WireWriter,
@@ -111,6 +112,20 @@ export class RecordedClient {
   /** Says Terminate and waits until the server has closed. */
   async terminate(): Promise<void> {
     if (!this.ended) await this.send([{ kind: 'terminate' }], { end: true });
+  }
+
+  /** Asks the server, on a connection of its own, to cancel what this one does. Resolves when the server has closed that. */
+  async cancel(): Promise<void> {
+    const said = this.bytesOf('B');
+    const key = [...framesIn(said)].find(({ type }) => type === B.BackendKeyData);
+    if (key === undefined) throw new Error('the server gave no key');
+    const processId = said.readInt32BE(key.start + HEADER_BYTES);
+    const secretKey = said.subarray(key.start + HEADER_BYTES + 4, key.end);
+    const socket = connect({ host: this.#socket.remoteAddress ?? '', port: this.#socket.remotePort ?? 0 });
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    socket.on('error', () => {}); // A server that is done with it may reset.
+    socket.resume().write(framesOf({ kind: 'cancelRequest', processId, secretKey }));
+    await closed;
   }
 
   /** Ends it without a word. */

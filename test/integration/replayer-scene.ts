@@ -54,15 +54,14 @@ export class ReplayerScene {
     this.admin = admin;
   }
 
-  static async open(brokers: string): Promise<ReplayerScene> {
+  static async open(brokers: string, source?: PostgresAddress): Promise<ReplayerScene> {
     const client = connectKafka({ brokers: [brokers], clientId: 'replayer-test' });
     const scene = new ReplayerScene(brokers, client, await client.admin());
-    await scene.#startProxy();
+    await scene.#startProxy(source ?? (await sharedPostgres('source')));
     return scene;
   }
 
-  async #startProxy(): Promise<void> {
-    const server = await sharedPostgres('source');
+  async #startProxy(server: PostgresAddress): Promise<void> {
     const database = await createDatabase(server, { after: (work) => this.#cleanUps.push(work) });
     this.sourceUrl = database.url;
     this.#proxy = await this.#spawn([

@@ -20,6 +20,7 @@ export const outcomeReasons = {
     'incomplete', // capture itself saw only a part
     'undecodable', // the record went to the dead letter
     'unsupported',
+    'internal', // a bug: the replayer gave up what the session had under way
   ],
 } as const satisfies Record<TransactionOutcomeName, readonly string[]>;
 

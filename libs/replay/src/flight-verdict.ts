@@ -1,37 +1,61 @@
-// Turns a finished flight into the statement comparisons of its exchange.
-import type { AnswerDigester } from '@mirrorstream/compare';
-import type { NotComparedReason } from '@mirrorstream/domain';
+// Turns a finished flight into the statement comparisons of its exchange, and keeps what they say of its transaction.
+import { AnswerDigester } from '@mirrorstream/compare';
 import { AnswerStorage, type Exchange } from '@mirrorstream/envelope';
 import type { Flight } from './flights.ts';
-import { capturedObservations, type ObservationFields, observationOf } from './observed.ts';
+import type { PartWork } from './lane-work.ts';
+import { capturedObservations, observationOf } from './observed.ts';
+import type { OrderGate } from './order/coordinator.ts';
 import { textOfStatement } from './request-walk.ts';
 import { compareExchange, type KeptRaws, type StatementComparison } from './stage-one.ts';
 
-export interface FlightVerdict {
-  readonly statements: readonly StatementComparison[];
-  readonly replayed: readonly ObservationFields[];
+const QUERY_CANCELED = '57014';
+
+export class FlightJudge {
+  readonly #rawCapBytes: number;
+  readonly #order: OrderGate | undefined;
+  readonly #digester = new AnswerDigester();
+
+  constructor(rawCapBytes: number, order: OrderGate | undefined) {
+    this.#rawCapBytes = rawCapBytes;
+    this.#order = order;
+  }
+
+  /** Whether a client's cancel ended it in production. */
+  wasCancelled(exchange: Exchange): boolean {
+    if (exchange.cancelledAfterUs === 0n) return false;
+    return capturedObservations(exchange.answer, this.#digester).some(({ sqlState }) => sqlState === QUERY_CANCELED);
+  }
+
+  /** The flight that ended this part's exchange is over. */
+  judge(flight: Flight, exchange: Exchange, owner: PartWork): void {
+    const { tally } = owner;
+    const replayed = flight.observations.map(observationOf);
+    const captured = capturedObservations(exchange.answer, this.#digester);
+    const cancelled = this.wasCancelled(exchange);
+    const statements = compareExchange({
+      exchange: exchange.index,
+      captured,
+      capturedUnanswered: exchange.doneUs === 0n,
+      replayed,
+      sql: (statement) => textOfStatement(flight.texts, statement),
+      excuse: owner.excuse || (cancelled || tally.cancelMissed ? 'cancelled' : ''),
+      raws: () => rawsOf(flight, exchange, this.#rawCapBytes),
+    });
+    tally.cancelMissed ||= cancelled && statements.some(({ equal }) => !equal);
+    this.#order?.answered(exchange);
+    owner.raced ||= statements.some(isDifferent) && this.#hasRaced(owner, exchange);
+    for (const statement of statements)
+      owner.statements.push(owner.raced && isDifferent(statement) ? { ...statement, race: true } : statement);
+    tally.add(replayed, flight.status !== '');
+  }
+
+  #hasRaced({ envelope }: PartWork, exchange: Exchange): boolean {
+    const order = this.#order;
+    return order !== undefined && envelope.exchanges.some((it) => it.index <= exchange.index && order.raced(it));
+  }
 }
 
-/** `digester` is scratch space. */
-export function judgeFlight(
-  flight: Flight,
-  exchange: Exchange,
-  excuse: NotComparedReason | '',
-  digester: AnswerDigester,
-  rawCapBytes: number,
-): FlightVerdict {
-  const replayed = flight.observations.map(observationOf);
-  const statements = compareExchange({
-    exchange: exchange.index,
-    captured: capturedObservations(exchange.answer, digester),
-    capturedUnanswered: exchange.doneUs === 0n,
-    replayed,
-    sql: (statement) => textOfStatement(flight.texts, statement),
-    excuse,
-    raws: () => rawsOf(flight, exchange, rawCapBytes),
-  });
-  return { statements, replayed };
-}
+const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';
 
 function rawsOf(flight: Flight, exchange: Exchange, capBytes: number): KeptRaws {
   const answer = exchange.answer;

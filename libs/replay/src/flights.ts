@@ -21,6 +21,8 @@ export interface Flight {
   /** On capture's monotonic clock; 0 while unknown, and for ever if production never answered. */
   doneMonoUs: number;
   readonly sentAtUs: number;
+  /** When to cancel it, as production's client did; Infinity: never. */
+  cancelAtUs: number;
   lastSendAtUs: number;
   repliesSinceSend: number;
   readonly texts: ExchangeTexts;
@@ -103,6 +105,7 @@ export class Flights {
       complete: false,
       doneMonoUs: 0,
       sentAtUs: nowUs,
+      cancelAtUs: Number.POSITIVE_INFINITY,
       lastSendAtUs: nowUs,
       repliesSinceSend: 0,
       texts: { executed: [], parsed: '' },

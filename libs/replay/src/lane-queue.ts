@@ -2,7 +2,7 @@
 //
 // Works before the cursor are sent and wait for answers; the one at the cursor is being sent, from a place in it: a piece and a chunk.
 import type { Envelope } from '@mirrorstream/envelope';
-import type { FailedReason, RecordPlace } from './lane-types.ts';
+import type { FailedReason, LaneInput, RecordPlace } from './lane-types.ts';
 import {
   type Chunk,
   doneAtUs,
@@ -121,6 +121,23 @@ export class LaneQueue {
       this.#skipping = envelope.lastPart ? null : { seq, skip };
     }
     return releasedBytes;
+  }
+
+  /** Takes in what could not be taken in, unless it is here already. */
+  takeFailed({ place, envelope, sizeBytes }: Extract<LaneInput, { kind: 'envelope' }>, reason: FailedReason): void {
+    if (this.#works.some((work) => work.place.offset === place.offset && work.place.index === place.index)) return;
+    this.#works.push({ ...partWork(place, { ...envelope, exchanges: [] }, sizeBytes), envelope, failed: reason });
+  }
+
+  /** Everything that is not reported, the rest of it failed; nothing is left. */
+  giveUp(reason: FailedReason): readonly Work[] {
+    const works = this.#works;
+    works.forEach((work, at) => {
+      if (work.kind !== 'part') return;
+      if (at >= this.#cursor || work.finishedPieces < work.pieces.length) work.failed ??= reason;
+    });
+    this.#works = [];
+    return works;
   }
 
   takeEnd(work: EndWork): void {

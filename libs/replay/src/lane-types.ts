@@ -32,6 +32,8 @@ export interface LaneOptions {
   readonly exchangeTimeoutMs: number;
   /** A session that says nothing for so long, outside a transaction, gives its connection back. */
   readonly idleMs: number;
+  /** What production's client cancelled is cancelled on the mirror after the same time. */
+  readonly replayCancels: boolean;
   /** Parts sent and without an acknowledged result, at most, before a further transaction begins: what a new owner may play again. */
   readonly duplicateWindow: number;
 }
@@ -62,6 +64,8 @@ export type LaneInput =
   /** The operator's wish: begin no transaction until told so, finish the one under way. */
   | { readonly kind: 'pause'; readonly on: boolean }
   | { readonly kind: 'timer' }
+  /** The mirror has taken the cancel, or never will. */
+  | { readonly kind: 'cancelDone' }
   /** Kafka has a result of this lane. */
   | { readonly kind: 'acknowledged' }
   /** The exchange that had to wait for others may go. */
@@ -103,6 +107,8 @@ export interface LaneResult {
 export type LaneEffect =
   | { readonly kind: 'connect'; readonly context: SessionContext }
   | { readonly kind: 'send'; readonly bytes: Uint8Array }
+  /** Ask the mirror, on another connection, to cancel what this one does; `cancelDone` follows. */
+  | { readonly kind: 'cancel' }
   | { readonly kind: 'close'; readonly how: 'terminate' | 'destroy' }
   | ResultEffect
   /** Seen before: resolved without a result. */

@@ -77,6 +77,7 @@ export interface ExchangeSketch {
   readonly doneUs?: number;
   readonly continues?: boolean;
   readonly index?: number;
+  readonly cancelledAfterUs?: number;
   readonly segments?: readonly { readonly end: number; readonly sentUs: number }[];
 }
 
@@ -151,7 +152,7 @@ function exchangeDraft(sketch: ExchangeSketch, i: number): ExchangeDraft {
     answer: sketch.continues
       ? null
       : { storage: AnswerStorage.FULL, observations: [], raw, sizeBytes: raw.length, status: answered ? 'I' : '' },
-    cancelledAfterUs: 0,
+    cancelledAfterUs: sketch.cancelledAfterUs ?? 0,
   };
 }
 
@@ -169,6 +170,7 @@ const defaults: LaneOptions = {
   unansweredWaitMs: 5000,
   exchangeTimeoutMs: 600_000,
   idleMs: 3_600_000,
+  replayCancels: true,
   duplicateWindow: 1000,
 };
 
@@ -198,13 +200,17 @@ export class LaneStage {
   }
 
   #takeOne(it: Envelope, skip?: Skip): void {
-    this.step({
-      kind: 'envelope',
-      place: { offset: this.#nextOffset++, index: 0 },
-      envelope: it,
-      sizeBytes: queuedBytes(it),
-      ...(skip === undefined ? {} : { skip }),
-    });
+    this.step({ kind: 'envelope', ...this.placed(it), ...(skip === undefined ? {} : { skip }) });
+  }
+
+  /** With the next offset. */
+  placed(it: Envelope): Omit<Extract<LaneInput, { kind: 'envelope' }>, 'kind' | 'skip'> {
+    return { place: { offset: this.#nextOffset++, index: 0 }, envelope: it, sizeBytes: queuedBytes(it) };
+  }
+
+  /** What the runner does when a step threw. */
+  surrender(input: LaneInput): void {
+    this.effects.push(...this.lane.surrender(input));
   }
 
   connect(): void {

@@ -3,17 +3,15 @@
 // Envelopes queue up; an exchange is sent when its time has come and all that production had answered before it was sent is answered
 // here: so what production's client pipelined is pipelined, and what it waited for is waited for. Opens nothing; one step, one list of
 // effects.
-import { AnswerDigester } from '@mirrorstream/compare';
-import { DependencyReason, type Exchange, type SessionContext } from '@mirrorstream/envelope';
-import { judgeFlight } from './flight-verdict.ts';
+import { DependencyReason, type SessionContext } from '@mirrorstream/envelope';
+import { FlightJudge } from './flight-verdict.ts';
 import { type Flight, Flights, isUnanswered } from './flights.ts';
 import { LaneClock } from './lane-clock.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { LaneResults } from './lane-results.ts';
-import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
-import type { Chunk, PartWork, Piece } from './lane-work.ts';
+import type { FailedReason, LaneEffect, LaneInput, LaneOptions, RecordPlace, ResultEffect } from './lane-types.ts';
+import type { Chunk, PartWork, Piece, SkippedWork } from './lane-work.ts';
 import { SessionHistory } from './session-history.ts';
-import type { StatementComparison } from './stage-one.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
 const ABANDON_WAIT_US = 2_000_000;
@@ -30,11 +28,13 @@ export class Lane {
   readonly #history = new SessionHistory();
   readonly #flights: Flights;
   readonly #results: LaneResults;
-  readonly #capturedDigester = new AnswerDigester();
+  readonly #judge: FlightJudge;
 
   #connection: 'none' | 'connecting' | 'open' = 'none';
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
   #blocked = false;
+  /** A cancel is on its way: what were sent now could be hit by it. */
+  #cancelling = false;
   #held = false;
   #paused = false;
   /** Of the first envelope that brought one: says whom to connect as. */
@@ -55,6 +55,7 @@ export class Lane {
     this.#options = options;
     this.#queue = new LaneQueue((envelope) => options.order?.settled(envelope));
     this.#results = new LaneResults(options.sessionId);
+    this.#judge = new FlightJudge(options.rawCapBytes, options.order);
     this.#flights = new Flights(options.rawCapBytes, {
       onDone: (flight) => this.#flightDone(flight),
       onRemedy: (bytes) => this.#out.push({ kind: 'send', bytes }),
@@ -85,6 +86,31 @@ export class Lane {
     const atUs = this.#clock.newWish();
     if (atUs !== null) this.#out.push({ kind: 'wakeAt', atUs });
     return this.#out;
+  }
+
+  /**
+   * After a step that threw: what it had decided stays, everything else here has failed, and the lane ends. The session goes on in another
+   * one, from its next envelope's context.
+   */
+  surrender(input: LaneInput): readonly LaneEffect[] {
+    if (this.#purpose === 'ended') return this.#out;
+    if (this.#purpose !== 'abandoned') {
+      if (input.kind === 'envelope' && !this.#hasSettled(input.place)) this.#queue.takeFailed(input, 'internal');
+      for (const work of this.#queue.giveUp('internal'))
+        this.#out.push(work.kind === 'sessionEnd' ? this.#results.ofSessionEnd(work) : this.#resultOf(work));
+      for (const offset of this.#results.release(null))
+        this.#out.push({ kind: 'duplicate', offset, transactions: 0, releasedBytes: 0 });
+    }
+    this.#end('destroy');
+    return this.#out;
+  }
+
+  #hasSettled({ offset, index }: RecordPlace): boolean {
+    return this.#out.some(
+      (effect) =>
+        (effect.kind === 'duplicate' && effect.offset === offset) ||
+        (effect.kind === 'result' && effect.result.ref.offset === offset && effect.result.ref.index === index),
+    );
   }
 
   #take(input: LaneInput): void {
@@ -119,6 +145,9 @@ export class Lane {
         return;
       case 'drained':
         this.#blocked = false;
+        return;
+      case 'cancelDone':
+        this.#cancelling = false;
         return;
       case 'hold':
         this.#held = input.on;
@@ -185,7 +214,7 @@ export class Lane {
       this.#end('terminate');
       return false;
     }
-    if (work === undefined || work.kind === 'sessionEnd') return false;
+    if (work === undefined || work.kind === 'sessionEnd' || this.#cancelling) return false;
     if (work.kind === 'skipped') {
       this.#history.skipped(work.seq, work.skip.harmless);
       this.#queue.pass();
@@ -302,6 +331,8 @@ export class Lane {
       flight.owner = work;
       flight.doneMonoUs = piece.doneMonoUs;
       flight.complete = true;
+      if (this.#options.replayCancels && this.#judge.wasCancelled(exchange))
+        flight.cancelAtUs = flight.sentAtUs + Number(exchange.cancelledAfterUs);
       this.#waitsAtPiece = false;
       this.#flights.settle(nowUs);
     }
@@ -327,20 +358,9 @@ export class Lane {
     const { owner, exchange } = flight;
     this.#activeAtUs = this.#clock.nowUs;
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
-    const { rawCapBytes } = this.#options;
-    const verdict = judgeFlight(flight, exchange, owner.excuse, this.#capturedDigester, rawCapBytes);
-    this.#options.order?.answered(exchange);
-    owner.raced ||= verdict.statements.some(isDifferent) && this.#hasRaced(owner, exchange);
-    for (const statement of verdict.statements)
-      owner.statements.push(owner.raced && isDifferent(statement) ? { ...statement, race: true } : statement);
+    this.#judge.judge(flight, exchange, owner);
     owner.finishedPieces += 1;
     owner.doneAtUs = this.#clock.nowUs;
-    owner.tally.add(verdict.replayed, flight.status !== '');
-  }
-
-  #hasRaced({ envelope }: PartWork, exchange: Exchange): boolean {
-    const { order } = this.#options;
-    return order !== undefined && envelope.exchanges.some((it) => it.index <= exchange.index && order.raced(it));
   }
 
   /** Results leave in the order of the session. */
@@ -354,15 +374,16 @@ export class Lane {
         this.#end('terminate');
         return;
       }
-      if (work.kind === 'skipped')
-        this.#out.push(this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes));
-      else {
-        const order = this.#options.order?.settled(work.envelope) ?? '';
-        this.#out.push(this.#results.ofPart(work, work.tally.outcome(), order));
-      }
+      this.#out.push(this.#resultOf(work));
       this.#unacknowledged += 1;
       this.#queue.reported();
     }
+  }
+
+  #resultOf(work: PartWork | SkippedWork): ResultEffect {
+    if (work.kind === 'skipped') return this.#results.ofSkipped(work.place, work.facts, work.skip, work.sizeBytes);
+    const order = this.#options.order?.settled(work.envelope) ?? '';
+    return this.#results.ofPart(work, work.tally.outcome(), order);
   }
 
   #watchDeadlines(): boolean {
@@ -374,6 +395,7 @@ export class Lane {
     }
     // Production's client is still sending: a COPY may take its time.
     if (!head.complete) return false;
+    this.#cancelWhenDue(head);
     const unanswered = isUnanswered(head);
     // A mirror that waits for more of what will never come has given all the answer there is.
     const helpless = unanswered && this.#flights.ledger.remedy() !== null;
@@ -383,6 +405,14 @@ export class Lane {
     this.#failTouched('timeout');
     this.#dropConnection('destroy');
     return true;
+  }
+
+  /** A cancel names a connection, not a statement: it goes out when the mirror works on this one, and nothing follows until it has arrived. */
+  #cancelWhenDue(head: Flight): void {
+    if (head.cancelAtUs === Number.POSITIVE_INFINITY || !this.#clock.reached(head.cancelAtUs)) return;
+    head.cancelAtUs = Number.POSITIVE_INFINITY;
+    this.#cancelling = true;
+    this.#out.push({ kind: 'cancel' });
   }
 
   #connectFailed(reason: FailedReason): void {
@@ -428,6 +458,7 @@ export class Lane {
     this.#queue.rewind();
     this.#waitsAtPiece = false;
     this.#blocked = false;
+    this.#cancelling = false;
     this.#open = null;
   }
 
@@ -438,5 +469,3 @@ export class Lane {
     this.#out.push({ kind: 'ended' });
   }
 }
-
-const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';

@@ -2,7 +2,7 @@
 //
 // lo_creat(mode) lets the server choose the OID; the client then names it in calls, and keeps it in tables. A mirror would choose
 // another, and everything that follows would name an object that it does not have. So the mirror is asked for production's OID with
-// lo_create(oid) instead: the one place where what is played is not what was sent, byte for byte (docs/adr).
+// lo_create(oid) instead: the one place where what is played is not what was sent, byte for byte (ADR 0015).
 import { type Answer, AnswerStorage } from '@mirrorstream/envelope';
 import { B, F, HEADER_BYTES } from '@mirrorstream/pg-wire';
 

@@ -4,6 +4,8 @@ import type { ObservationFields } from './observed.ts';
 
 /** Collects the answers of a transaction's exchanges, in order. */
 export class OutcomeTally {
+  /** A statement that production's client cancelled went on here: what follows in the transaction differs by that. */
+  cancelMissed = false;
   #failed = false;
   #lastTag = '';
   #unanswered = false;

@@ -18,6 +18,8 @@ export interface ReplayerConfig {
   readonly target: TargetConfig;
   readonly pacing: PacingOptions;
   readonly policy: ReplayPolicy;
+  /** What a client cancelled in production is cancelled on the mirror. */
+  readonly replayCancels: boolean;
   readonly limits: ReplayerLimits;
 }
 
@@ -101,6 +103,12 @@ export const replayerFlags: FlagTable = [
     placeholder: 'BYTES',
   },
   {
+    name: 'replay-cancels',
+    description: 'cancel on the mirror, after the same time, what a client cancelled in production',
+    boolean: true,
+    default: 'on',
+  },
+  {
     name: 'exchange-timeout-ms',
     description: 'an answer that takes longer fails its transaction',
     default: '600000',
@@ -147,6 +155,7 @@ const valuesSchema = z.object({
   'max-queue-bytes': whole(1024 * 1024),
   'max-lane-bytes': whole(1024 * 1024),
   'max-result-bytes': whole(2 * 1024 * 1024),
+  'replay-cancels': z.boolean(),
   'exchange-timeout-ms': whole(1),
   'idle-lane-ms': whole(1),
   'duplicate-window': whole(1),
@@ -167,6 +176,7 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     run: checkName('run', values.run),
     instance,
     target,
+    replayCancels: values['replay-cancels'],
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
     policy: {
       exposure: values.exposure,

@@ -19,6 +19,10 @@ export interface RunnerSurroundings {
 export interface RunnerEvents {
   readonly onResult: (effect: ResultEffect) => void;
   readonly onDuplicate: (offset: bigint, transactions: number) => void;
+  /** The lane threw; it ends, and what it had under way has failed. */
+  readonly onBroken: (error: unknown) => void;
+  /** A cancel goes to the mirror. */
+  readonly onCancel: () => void;
   readonly onEnded: (runner: LaneRunner) => void;
 }
 
@@ -54,10 +58,20 @@ export class LaneRunner implements Sleeper {
     this.#running = true;
     try {
       for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
-        for (const effect of this.lane.step(next, this.#surroundings.nowUs())) this.#perform(effect);
+        for (const effect of this.#step(next)) this.#perform(effect);
       }
     } finally {
       this.#running = false;
+    }
+  }
+
+  /** A bug that one session's traffic brings to light costs that session's transactions under way, nothing else. */
+  #step(input: LaneInput): readonly LaneEffect[] {
+    try {
+      return this.lane.step(input, this.#surroundings.nowUs());
+    } catch (error) {
+      this.#events.onBroken(error);
+      return this.lane.surrender(input);
     }
   }
 
@@ -68,6 +82,9 @@ export class LaneRunner implements Sleeper {
         return;
       case 'send':
         if (this.#connection?.write(effect.bytes) === false) this.#inputs.push({ kind: 'blocked' });
+        return;
+      case 'cancel':
+        this.#cancel();
         return;
       case 'close':
         this.#close(effect.how);
@@ -95,6 +112,14 @@ export class LaneRunner implements Sleeper {
       default:
         effect satisfies never;
     }
+  }
+
+  #cancel(): void {
+    const connection = this.#connection;
+    this.#events.onCancel();
+    void connection?.cancel().then(() => {
+      if (this.#connection === connection) this.feed({ kind: 'cancelDone' });
+    });
   }
 
   #release(sizeBytes: number): void {

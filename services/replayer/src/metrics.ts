@@ -38,6 +38,8 @@ export function replayerMetrics({
   return [
     counter('records', 'Envelope records read', () => work.records),
     counter('undecodable_records', 'Envelope records sent to the dead letter', () => work.undecodable),
+    counter('cancels', 'Cancels replayed', () => work.cancels),
+    counter('broken_lanes', 'Sessions given up because of a bug', () => work.brokenLanes),
     counter('cut_statements', 'Statements left out of results that were too large for Kafka', () => work.cutStatements),
     counter(
       'transactions_read',

@@ -62,6 +62,8 @@ export interface Work {
   resolved: number;
   duplicates: number;
   alreadyDone: number;
+  cancels: number;
+  brokenLanes: number;
 }
 
 /** Of the time to stop: kept for flushing, committing and leaving. */
@@ -90,6 +92,8 @@ export class Replayer implements RunningService {
     resolved: 0,
     duplicates: 0,
     alreadyDone: 0,
+    cancels: 0,
+    brokenLanes: 0,
   };
   #consumer: GroupConsumer | null = null;
   #commitTimer: NodeJS.Timeout | null = null;
@@ -132,6 +136,7 @@ export class Replayer implements RunningService {
       unansweredWaitMs: limits.unansweredWaitMs,
       exchangeTimeoutMs: limits.exchangeTimeoutMs,
       idleMs: limits.idleLaneMs,
+      replayCancels: config.replayCancels,
       duplicateWindow: limits.duplicateWindow,
     };
     this.#snapshots = new SnapshotPublisher({
@@ -304,11 +309,23 @@ export class Replayer implements RunningService {
           if (partition.owned) partition.laneResult(effect, () => runner.feed({ kind: 'acknowledged' }));
         },
         onDuplicate: (offset, transactions) => partition.laneDuplicate(offset, transactions),
+        onBroken: (error) => this.#laneBroke(sessionId, error),
+        onCancel: () => {
+          this.#work.cancels += 1;
+        },
         onEnded: (ended) => partition.laneEnded(ended),
       },
     );
     if (this.#held) runner.feed({ kind: 'hold', on: true });
     return runner;
+  }
+
+  #laneBroke(sessionId: string, error: unknown): void {
+    this.#work.brokenLanes += 1;
+    this.#kit.logger.error(
+      { sessionId, error: error instanceof Error ? error.stack : String(error) },
+      'a bug: what this session had under way counts as failed, the session goes on with its next transaction',
+    );
   }
 
   #publish(partition: Partition, effect: ResultEffect, settle: () => void): void {

@@ -1,19 +1,22 @@
-// Reads and writes batches through the generated code, and checks what every consumer relies on.
+// Reads and writes batches, and checks what every consumer relies on.
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { schemaVersion } from './batch-encoder.ts';
+import { readEnvelopeBatch } from './decode-record.ts';
 import type { CaptureRecord, EnvelopeBatch } from './gen/mirrorstream/v1/envelope_pb.ts';
-import { EnvelopeBatchSchema } from './gen/mirrorstream/v1/envelope_pb.ts';
 import type { EnvelopeRef, ResultBatch } from './gen/mirrorstream/v1/result_pb.ts';
 import { ResultBatchSchema } from './gen/mirrorstream/v1/result_pb.ts';
 import type { VerdictBatch } from './gen/mirrorstream/v1/verdict_pb.ts';
 import { VerdictBatchSchema } from './gen/mirrorstream/v1/verdict_pb.ts';
 
-/** Throws `undecodable`: not protobuf, a schema version this code does not know, or an identity field missing. */
+/**
+ * Bytes in it are views of the input, and contexts with the same content are one object: neither may be changed. Throws `undecodable`:
+ * not protobuf, a schema version this code does not know, or an identity field missing.
+ */
 export function decodeEnvelopeBatch(bytes: Uint8Array): EnvelopeBatch {
-  const batch = parsed('envelope batch', () => fromBinary(EnvelopeBatchSchema, bytes));
+  const batch = parsed('envelope batch', () => readEnvelopeBatch(bytes));
   checkVersion('envelope batch', batch.schemaVersion);
   require('envelope batch', 'source', batch.source);
   require('envelope batch', 'capture_node', batch.captureNode);

@@ -281,6 +281,7 @@ function readContext(reader: ProtoReader): SessionContext {
     settings: [],
     statements: [],
     sqlStatements: [],
+    backendPid: 0,
   };
   while (reader.field()) {
     switch (reader.tag) {
@@ -311,6 +312,9 @@ function readContext(reader: ProtoReader): SessionContext {
         context.sqlStatements.push({ $typeName: 'mirrorstream.v1.SqlStatement', name, sql });
         break;
       }
+      case 0x40:
+        context.backendPid = reader.uint32();
+        break;
       default:
         reader.skip();
     }

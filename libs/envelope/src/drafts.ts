@@ -9,6 +9,7 @@ import type {
   TransactionOutcome,
 } from './gen/mirrorstream/v1/envelope_pb.ts';
 import type { StatementEnd } from './gen/mirrorstream/v1/observation_pb.ts';
+import type { ResultOutcome } from './gen/mirrorstream/v1/result_pb.ts';
 
 export interface ObservationDraft {
   end: StatementEnd;
@@ -151,4 +152,51 @@ export interface BatchOrigin {
   readonly incarnation: string;
   readonly worker: number;
   readonly partition: number;
+}
+
+export interface StatementResultDraft {
+  readonly exchange: number;
+  readonly statement: number;
+  readonly sql: string;
+  readonly equal: boolean;
+  readonly captured: ObservationDraft;
+  readonly replayed: ObservationDraft;
+  readonly capturedRaw: Uint8Array;
+  readonly replayedRaw: Uint8Array;
+  readonly rawTruncated: boolean;
+  readonly notCompared: string;
+  readonly race: boolean;
+}
+
+/** The numbers that come from envelopes are bigint, as they come. */
+export interface ResultDraft {
+  readonly ref: {
+    readonly offset: bigint;
+    readonly index: number;
+    readonly sessionId: string;
+    readonly sessionSeq: bigint;
+    readonly part: number;
+    readonly lastPart: boolean;
+  };
+  readonly outcome: ResultOutcome;
+  readonly reason: string;
+  readonly capturedAtUs: bigint;
+  readonly scheduledAtUs: bigint;
+  readonly sentAtUs: bigint;
+  readonly doneAtUs: bigint;
+  readonly statements: readonly StatementResultDraft[];
+  readonly capturedOutcome: TransactionOutcome;
+  readonly replayedOutcome: TransactionOutcome;
+  readonly transactions: number;
+  readonly sessionEnd: boolean;
+  readonly order: string;
+}
+
+export interface ResultBatchDraft {
+  readonly environment: string;
+  readonly mirror: string;
+  readonly run: string;
+  readonly replayer: string;
+  readonly partition: number;
+  readonly results: readonly ResultDraft[];
 }

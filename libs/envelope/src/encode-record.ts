@@ -13,6 +13,7 @@ import type {
   SessionEndDraft,
   SessionStartDraft,
 } from './drafts.ts';
+import { encodeObservation } from './encode-observation.ts';
 import { ProtoWriter, wire } from './proto-writer.ts';
 
 const bytes = (field: number): number => (field << 3) | wire.bytes;
@@ -64,20 +65,6 @@ const T = {
     cancelledAfterUs: varint(11),
   },
   answer: { storage: varint(1), observations: bytes(2), raw: bytes(3), sizeBytes: varint(4), status: bytes(5) },
-  observation: {
-    end: varint(1),
-    commandTag: bytes(2),
-    rows: varint(3),
-    sqlState: bytes(4),
-    severity: bytes(5),
-    sizeBytes: varint(6),
-    digested: varint(7),
-    orderedDigest: fixed64(8),
-    multisetDigest: fixed64(9),
-    columnsDigest: fixed64(10),
-    columnCount: varint(11),
-    latencyUs: varint(12),
-  },
   first: bytes(1),
   second: bytes(2),
 } as const;
@@ -217,27 +204,11 @@ function encodeAnswer(writer: ProtoWriter, answer: AnswerDraft): void {
   const mark = writer.begin(T.exchange.answer, answerGuess(answer));
   writer.uint(T.answer.storage, answer.storage);
   const observations = answer.observations;
-  for (let i = 0; i < observations.length; i++) encodeObservation(writer, observations[i] as ObservationDraft);
+  for (let i = 0; i < observations.length; i++)
+    encodeObservation(writer, T.answer.observations, observations[i] as ObservationDraft);
   writer.bytes(T.answer.raw, answer.raw);
   writer.uint(T.answer.sizeBytes, answer.sizeBytes);
   writer.string(T.answer.status, answer.status);
-  writer.end(mark);
-}
-
-function encodeObservation(writer: ProtoWriter, observation: ObservationDraft): void {
-  const mark = writer.begin(T.answer.observations, 30);
-  writer.uint(T.observation.end, observation.end);
-  writer.string(T.observation.commandTag, observation.commandTag);
-  writer.uint(T.observation.rows, observation.rows);
-  writer.string(T.observation.sqlState, observation.sqlState);
-  writer.string(T.observation.severity, observation.severity);
-  writer.uint(T.observation.sizeBytes, observation.sizeBytes);
-  writer.bool(T.observation.digested, observation.digested);
-  writer.fixed64(T.observation.orderedDigest, observation.orderedHi, observation.orderedLo);
-  writer.fixed64(T.observation.multisetDigest, observation.multisetHi, observation.multisetLo);
-  writer.fixed64(T.observation.columnsDigest, observation.columnsHi, observation.columnsLo);
-  writer.uint(T.observation.columnCount, observation.columnCount);
-  writer.uint(T.observation.latencyUs, observation.latencyUs);
   writer.end(mark);
 }
 

@@ -3,6 +3,7 @@
 export * from './batch-encoder.ts';
 export * from './decode.ts';
 export * from './drafts.ts';
+export { encodeResults } from './encode-result.ts';
 export * from './gen/mirrorstream/v1/envelope_pb.ts';
 export * from './gen/mirrorstream/v1/observation_pb.ts';
 export * from './gen/mirrorstream/v1/result_pb.ts';

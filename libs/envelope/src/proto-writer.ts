@@ -86,6 +86,22 @@ export class ProtoWriter {
     this.#varint(value);
   }
 
+  /** Any unsigned 64-bit integer; nothing when it is 0. */
+  uint64(tag: number, value: bigint): void {
+    const number = Number(value);
+    if (number <= Number.MAX_SAFE_INTEGER) {
+      this.uint(tag, number);
+      return;
+    }
+    this.#reserve(11);
+    this.#buffer[this.#at++] = tag;
+    for (let rest = value; ; rest >>= 7n) {
+      const low = Number(rest & 0x7fn);
+      this.#buffer[this.#at++] = rest > 0x7fn ? low | 0x80 : low;
+      if (rest <= 0x7fn) return;
+    }
+  }
+
   bool(tag: number, value: boolean): void {
     if (!value) return;
     this.#reserve(2);

@@ -2,9 +2,9 @@
 import type { SessionContext } from './gen/mirrorstream/v1/envelope_pb.ts';
 import { ProtoReader } from './proto-reader.ts';
 
-const SLOTS = 64;
+const SLOTS = 256;
 /** Larger ones are decoded each time: what is kept is bounded by slots and this. */
-const LARGEST_KEPT_BYTES = 8 * 1024;
+const LARGEST_KEPT_BYTES = 4 * 1024;
 
 interface Kept {
   readonly bytes: Uint8Array;

@@ -82,7 +82,7 @@ function blob(random: Random): Uint8Array {
 const bool = (random: Random): boolean => random() < 0.5;
 const u32 = (random: Random): number => (random() < 0.3 ? 0 : below(random, 2 ** 32));
 
-function observation(random: Random): ObservationDraft {
+export function sampleObservation(random: Random): ObservationDraft {
   return {
     end: (1 + below(random, 7)) as StatementEnd,
     commandTag: text(random),
@@ -117,7 +117,7 @@ function exchange(random: Random): ExchangeDraft {
       ? null
       : {
           storage: below(random, 4) as AnswerStorage,
-          observations: many(random, 4, () => observation(random)),
+          observations: many(random, 4, () => sampleObservation(random)),
           raw: blob(random),
           sizeBytes: number(random),
           status: (['', 'I', 'T', 'E'] as const)[below(random, 4)] as '' | 'I' | 'T' | 'E',

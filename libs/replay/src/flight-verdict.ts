@@ -3,7 +3,7 @@ import { AnswerDigester } from '@mirrorstream/compare';
 import { AnswerStorage, type Exchange } from '@mirrorstream/envelope';
 import type { Flight } from './flights.ts';
 import type { PartWork } from './lane-work.ts';
-import { capturedObservations, observationOf } from './observed.ts';
+import { capturedObservations } from './observed.ts';
 import type { OrderGate } from './order/coordinator.ts';
 import { textOfStatement } from './request-walk.ts';
 import { compareExchange, type KeptRaws, type StatementComparison } from './stage-one.ts';
@@ -29,7 +29,7 @@ export class FlightJudge {
   /** The flight that ended this part's exchange is over. */
   judge(flight: Flight, exchange: Exchange, owner: PartWork): void {
     const { tally } = owner;
-    const replayed = flight.observations.map(observationOf);
+    const replayed = flight.observations;
     const captured = capturedObservations(exchange.answer, this.#digester);
     const cancelled = this.wasCancelled(exchange);
     const statements = compareExchange({

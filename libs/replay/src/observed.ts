@@ -7,45 +7,50 @@ import {
   type ObservationDraft,
   StatementEnd,
 } from '@mirrorstream/envelope';
-import { FrameEvent, FrameSplitter } from '@mirrorstream/pg-wire';
+import { frameEndAt } from '@mirrorstream/pg-wire';
 
-/** An observation's fields as a result carries them. */
-export type ObservationFields = Omit<Observation, '$typeName' | '$unknown'>;
-
-export function observationOf(draft: ObservationDraft): ObservationFields {
+/** One that was stored, with numbers and halves instead of bigints. */
+function draftOf(stored: Observation): ObservationDraft {
   return {
-    end: draft.end,
-    commandTag: draft.commandTag,
-    rows: BigInt(draft.rows),
-    sqlState: draft.sqlState,
-    severity: draft.severity,
-    sizeBytes: BigInt(draft.sizeBytes),
-    digested: draft.digested,
-    orderedDigest: joined(draft.orderedHi, draft.orderedLo),
-    multisetDigest: joined(draft.multisetHi, draft.multisetLo),
-    columnsDigest: joined(draft.columnsHi, draft.columnsLo),
-    columnCount: draft.columnCount,
-    latencyUs: BigInt(draft.latencyUs),
+    end: stored.end,
+    commandTag: stored.commandTag,
+    rows: Number(stored.rows),
+    sqlState: stored.sqlState,
+    severity: stored.severity,
+    sizeBytes: Number(stored.sizeBytes),
+    digested: stored.digested,
+    orderedHi: highHalf(stored.orderedDigest),
+    orderedLo: lowHalf(stored.orderedDigest),
+    multisetHi: highHalf(stored.multisetDigest),
+    multisetLo: lowHalf(stored.multisetDigest),
+    columnsHi: highHalf(stored.columnsDigest),
+    columnsLo: lowHalf(stored.columnsDigest),
+    columnCount: stored.columnCount,
+    latencyUs: Number(stored.latencyUs),
   };
 }
 
-const joined = (hi: number, lo: number): bigint => (hi === 0 && lo === 0 ? 0n : (BigInt(hi) << 32n) | BigInt(lo));
+const highHalf = (digest: bigint): number => (digest === 0n ? 0 : Number(digest >> 32n));
+const lowHalf = (digest: bigint): number => (digest === 0n ? 0 : Number(digest & 0xffff_ffffn));
 
 /** A statement that has no answer of its own: discarded after an error, or the connection was lost first. */
-export function withoutAnswer(end: typeof StatementEnd.SKIPPED | typeof StatementEnd.UNANSWERED): ObservationFields {
+export function withoutAnswer(end: typeof StatementEnd.SKIPPED | typeof StatementEnd.UNANSWERED): ObservationDraft {
   return {
     end,
     commandTag: '',
-    rows: 0n,
+    rows: 0,
     sqlState: '',
     severity: '',
-    sizeBytes: 0n,
+    sizeBytes: 0,
     digested: false,
-    orderedDigest: 0n,
-    multisetDigest: 0n,
-    columnsDigest: 0n,
+    orderedHi: 0,
+    orderedLo: 0,
+    multisetHi: 0,
+    multisetLo: 0,
+    columnsHi: 0,
+    columnsLo: 0,
     columnCount: 0,
-    latencyUs: 0n,
+    latencyUs: 0,
   };
 }
 
@@ -56,24 +61,30 @@ export function withoutAnswer(end: typeof StatementEnd.SKIPPED | typeof Statemen
 export function capturedObservations(
   answer: Answer | undefined,
   digester: AnswerDigester,
-): readonly ObservationFields[] {
+): readonly ObservationDraft[] {
   if (answer === undefined) return [];
-  if (answer.storage !== AnswerStorage.FULL || answer.raw.length === 0) return answer.observations;
-  const digested = digestRaw(answer.raw, digester);
-  if (answer.observations.length === 0) return digested.map(observationOf);
+  const { observations, raw } = answer;
+  if (answer.storage !== AnswerStorage.FULL || raw.length === 0) return observations.map(draftOf);
+  const digested = digestRaw(raw, digester);
+  if (observations.length === 0) return digested;
   let at = 0;
-  return answer.observations.map((stored) => {
-    if (stored.end === StatementEnd.SKIPPED || stored.end === StatementEnd.UNANSWERED) return stored;
+  return observations.map((stored) => {
+    if (stored.end === StatementEnd.SKIPPED || stored.end === StatementEnd.UNANSWERED) return draftOf(stored);
     const draft = digested[at++];
-    return draft === undefined ? stored : { ...observationOf(draft), latencyUs: stored.latencyUs };
+    if (draft === undefined) return draftOf(stored);
+    draft.latencyUs = Number(stored.latencyUs);
+    return draft;
   });
 }
 
+/** Whole frames only: a kept answer ends at a frame's end, or where capture lost it. */
 function digestRaw(raw: Uint8Array, digester: AnswerDigester): readonly ObservationDraft[] {
-  const splitter = new FrameSplitter({ maxFrameBytes: Number.MAX_SAFE_INTEGER });
   digester.reset();
-  splitter.feed(raw);
-  while (splitter.next() === FrameEvent.frame) digester.frame(splitter.buffer, splitter.start, splitter.end, 0);
+  for (let start = 0, end = 0; start < raw.length; start = end) {
+    end = frameEndAt(raw, start, raw.length);
+    if (end < 0) break;
+    digester.frame(raw, start, end, 0);
+  }
   const observations = digester.observations();
   digester.reset();
   return observations;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { AnswerDigester } from '@mirrorstream/compare';
-import { AnswerStorage, type Envelope, StatementEnd } from '@mirrorstream/envelope';
+import { AnswerStorage, type Envelope, type ObservationDraft, StatementEnd } from '@mirrorstream/envelope';
 import {
   backend,
   bind,
@@ -16,33 +16,35 @@ import {
   sync,
   tag,
 } from './lane.fixture.ts';
-import { capturedObservations, type ObservationFields, withoutAnswer } from './observed.ts';
+import { capturedObservations, withoutAnswer } from './observed.ts';
 import { exchangeStatements } from './request-walk.ts';
 import { compareExchange, judge } from './stage-one.ts';
 import { StatementTable } from './statement-table.ts';
 
-const base: ObservationFields = {
+const base: ObservationDraft = {
   ...withoutAnswer(StatementEnd.SKIPPED),
   end: StatementEnd.COMPLETE,
   commandTag: 'SELECT 1',
-  rows: 1n,
+  rows: 1,
   digested: true,
-  orderedDigest: 7n,
-  columnsDigest: 9n,
+  orderedLo: 7,
+  columnsLo: 9,
   columnCount: 1,
 };
 
 describe('stage one', () => {
   it('calls equal what has the same end, tag, SQLSTATE, severity, rows, columns and digests', () => {
-    assert.equal(judge(base, { ...base, latencyUs: 5n, sizeBytes: 3n, multisetDigest: 1n }, ''), 'equal');
-    const changes: Partial<ObservationFields>[] = [
+    assert.equal(judge(base, { ...base, latencyUs: 5, sizeBytes: 3, multisetLo: 1 }, ''), 'equal');
+    const changes: Partial<ObservationDraft>[] = [
       { end: StatementEnd.ERROR },
       { commandTag: 'SELECT 2' },
       { sqlState: '42P01' },
       { severity: 'FATAL' },
-      { rows: 2n },
-      { orderedDigest: 8n },
-      { columnsDigest: 8n },
+      { rows: 2 },
+      { orderedLo: 8 },
+      { orderedHi: 8 },
+      { columnsLo: 8 },
+      { columnsHi: 8 },
       { columnCount: 2 },
     ];
     for (const change of changes) {
@@ -53,10 +55,10 @@ describe('stage one', () => {
   });
 
   it('never calls equal what was not hashed, unless there was nothing to hash', () => {
-    const bare = { ...base, digested: false, orderedDigest: 0n, columnsDigest: 0n };
+    const bare = { ...base, digested: false, orderedLo: 0, columnsLo: 0 };
     assert.equal(judge(bare, base, ''), 'notStored');
-    assert.equal(judge({ ...bare, rows: 2n }, base, ''), 'different');
-    const update = { ...bare, rows: 0n, columnCount: 0, commandTag: 'UPDATE 1' };
+    assert.equal(judge({ ...bare, rows: 2 }, base, ''), 'different');
+    const update = { ...bare, rows: 0, columnCount: 0, commandTag: 'UPDATE 1' };
     assert.equal(judge(update, { ...update, digested: true }, ''), 'equal');
   });
 
@@ -92,22 +94,32 @@ describe('stage one', () => {
     const answer = backend(row('a'), row('b'), tag('SELECT 2'), failure('22012'), ready());
     const captured = envelope({ seq: 1 }, { request: frontend(query('SELECT')), answer }) as Envelope;
     const [rows, error] = capturedObservations(captured.exchanges[0]?.answer, new AnswerDigester());
-    assert.deepEqual([rows?.rows, rows?.digested, rows?.commandTag], [2n, true, 'SELECT 2']);
+    assert.deepEqual([rows?.rows, rows?.digested, rows?.commandTag], [2, true, 'SELECT 2']);
     assert.deepEqual([error?.end, error?.sqlState], [StatementEnd.ERROR, '22012']);
   });
 
   it('takes observations as they are where no answer was kept', () => {
-    const stored = capturedObservations(
+    const digest = 0xfedc_ba98_7654_3210n;
+    const stored = {
+      ...base,
+      rows: 1n,
+      sizeBytes: 0n,
+      latencyUs: 2n,
+      orderedDigest: digest,
+      multisetDigest: 0n,
+      columnsDigest: 9n,
+    };
+    const found = capturedObservations(
       {
         storage: AnswerStorage.DIGEST,
-        observations: [base],
+        observations: [stored],
         raw: new Uint8Array(0),
         sizeBytes: 0n,
         status: 'I',
       } as never,
       new AnswerDigester(),
     );
-    assert.deepEqual(stored, [base]);
+    assert.deepEqual(found, [{ ...base, orderedHi: 0xfedcba98, orderedLo: 0x76543210, latencyUs: 2 }]);
   });
 });
 

@@ -1,31 +1,20 @@
 // Stage one of comparing: is what the mirror answered to an exchange equal to what production answered, statement by statement?
 import type { NotComparedReason } from '@mirrorstream/domain';
-import { StatementEnd } from '@mirrorstream/envelope';
-import { type ObservationFields, withoutAnswer } from './observed.ts';
+import { type ObservationDraft, StatementEnd, type StatementResultDraft } from '@mirrorstream/envelope';
+import { withoutAnswer } from './observed.ts';
 
-/** The fields of a StatementResult. */
-export interface StatementComparison {
-  readonly exchange: number;
-  readonly statement: number;
-  readonly sql: string;
-  readonly equal: boolean;
-  readonly captured: ObservationFields;
-  readonly replayed: ObservationFields;
-  readonly capturedRaw: Uint8Array;
-  readonly replayedRaw: Uint8Array;
-  readonly rawTruncated: boolean;
+/** One compared statement; `race`: it differs, and a write of another session overlapped it in production. */
+export interface StatementComparison extends StatementResultDraft {
   readonly notCompared: NotComparedReason | '';
-  /** Differs, and a write of another session overlapped it in production. */
-  readonly race: boolean;
 }
 
 export interface ExchangeAnswers {
   /** Exchange.index. */
   readonly exchange: number;
-  readonly captured: readonly ObservationFields[];
+  readonly captured: readonly ObservationDraft[];
   /** Production never finished answering. */
   readonly capturedUnanswered: boolean;
-  readonly replayed: readonly ObservationFields[];
+  readonly replayed: readonly ObservationDraft[];
   /** Of each statement. */
   readonly sql: (statement: number) => string;
   /** Why a difference proves nothing: capture missed something earlier in the session, or the mirror's session lacks something. */
@@ -73,7 +62,7 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
 }
 
 /** A side that has fewer answers than the other discarded the rest after an error, or broke off. */
-function missing(given: readonly ObservationFields[], unanswered: boolean): ObservationFields {
+function missing(given: readonly ObservationDraft[], unanswered: boolean): ObservationDraft {
   const afterError = given.at(-1)?.end;
   const skipped = !unanswered && (afterError === StatementEnd.ERROR || afterError === StatementEnd.SKIPPED);
   return withoutAnswer(skipped ? StatementEnd.SKIPPED : StatementEnd.UNANSWERED);
@@ -81,8 +70,8 @@ function missing(given: readonly ObservationFields[], unanswered: boolean): Obse
 
 /** `different` is for the comparer to name. */
 export function judge(
-  captured: ObservationFields,
-  replayed: ObservationFields,
+  captured: ObservationDraft,
+  replayed: ObservationDraft,
   excuse: NotComparedReason | '',
 ): 'equal' | 'different' | NotComparedReason {
   if (captured.end === StatementEnd.UNANSWERED || replayed.end === StatementEnd.UNANSWERED) return 'unanswered';
@@ -97,10 +86,14 @@ export function judge(
   const different = excuse === '' ? 'different' : excuse;
   if (!alike) return different;
   if (captured.digested && replayed.digested) {
-    const same = captured.orderedDigest === replayed.orderedDigest && captured.columnsDigest === replayed.columnsDigest;
+    const same =
+      captured.orderedLo === replayed.orderedLo &&
+      captured.orderedHi === replayed.orderedHi &&
+      captured.columnsLo === replayed.columnsLo &&
+      captured.columnsHi === replayed.columnsHi;
     if (same) return 'equal';
     return different;
   }
   // Nothing was hashed on one side. Where there was nothing to hash, tag and SQLSTATE say it all.
-  return captured.rows === 0n && captured.columnCount === 0 ? 'equal' : 'notStored';
+  return captured.rows === 0 && captured.columnCount === 0 ? 'equal' : 'notStored';
 }

@@ -1,6 +1,5 @@
 // How a transaction ended, from what its statements answered: the tags and the last status decide, not the SQL text.
-import { StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
-import type { ObservationFields } from './observed.ts';
+import { type ObservationDraft, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
 
 /** Collects the answers of a transaction's exchanges, in order. */
 export class OutcomeTally {
@@ -11,7 +10,7 @@ export class OutcomeTally {
   #unanswered = false;
 
   /** `answered`: the exchange ended in ReadyForQuery. */
-  add(observations: readonly ObservationFields[], answered: boolean): void {
+  add(observations: readonly ObservationDraft[], answered: boolean): void {
     for (const { end, commandTag } of observations) {
       if (end === StatementEnd.ERROR) this.#failed = true;
       if (end === StatementEnd.COMPLETE) this.#lastTag = commandTag;

@@ -1,6 +1,6 @@
 // Gathers results per partition into batches, hands them to Kafka in order, and says which are acknowledged.
 import { resultsTopic } from '@mirrorstream/domain';
-import { encodeResultAccount, encodeResultBatch, ResultOutcome, resultAccountHeader } from '@mirrorstream/envelope';
+import { encodeResultAccount, encodeResults, ResultOutcome, resultAccountHeader } from '@mirrorstream/envelope';
 import type { Batcher, OutgoingRecord } from '@mirrorstream/kafka';
 import type { LaneResult, StatementComparison } from '@mirrorstream/replay';
 
@@ -135,7 +135,7 @@ export class ResultPublisher {
   #close(partition: number, gathering: Gathering): void {
     const pending = gathering.results;
     const { environment, mirror, run, instance } = this.#options;
-    const value = encodeResultBatch({
+    const value = encodeResults({
       environment,
       mirror,
       run,

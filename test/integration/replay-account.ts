@@ -95,9 +95,10 @@ export class ReplayAccount {
     if ((await admin.partitionCounts([topic])).size === 0) return;
     const ranges = (await admin.offsets(topic)).flatMap(({ partition, low, high }) => {
       const from = this.#read.get(`${topic}/${partition}`) ?? low;
-      this.#read.set(`${topic}/${partition}`, high);
       return from < high ? [{ partition, from, to: high }] : [];
     });
-    if (ranges.length > 0) await client.readRange(topic, ranges, ({ records }) => records.forEach(onRecord));
+    if (ranges.length === 0) return;
+    await client.readRange(topic, ranges, ({ records }) => records.forEach(onRecord));
+    for (const { partition, to } of ranges) this.#read.set(`${topic}/${partition}`, to);
   }
 }

@@ -29,7 +29,6 @@ export interface Mirror {
 /** A transaction as its results tell: one entry per result of a last part. */
 export type Outcomes = ReadonlyMap<string, readonly Result[]>;
 
-const partitions = 4;
 const environment = 'default';
 
 export class ReplayerScene {
@@ -54,14 +53,14 @@ export class ReplayerScene {
     this.admin = admin;
   }
 
-  static async open(brokers: string, source?: PostgresAddress): Promise<ReplayerScene> {
+  static async open(brokers: string, source?: PostgresAddress, partitions = 4): Promise<ReplayerScene> {
     const client = connectKafka({ brokers: [brokers], clientId: 'replayer-test' });
     const scene = new ReplayerScene(brokers, client, await client.admin());
-    await scene.#startProxy(source ?? (await sharedPostgres('source')));
+    await scene.#startProxy(source ?? (await sharedPostgres('source')), partitions);
     return scene;
   }
 
-  async #startProxy(server: PostgresAddress): Promise<void> {
+  async #startProxy(server: PostgresAddress, partitions: number): Promise<void> {
     const database = await createDatabase(server, { after: (work) => this.#cleanUps.push(work) });
     this.sourceUrl = database.url;
     this.#proxy = await this.#spawn([

@@ -1,7 +1,7 @@
 // A bad network between replayer and mirror: each fault comes in mid-run and goes, and every transaction has one outcome afterwards.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { FaultProxy, sharedKafka, sharedPostgres } from '@mirrorstream/testkit';
+import { FaultProxy, sharedKafka, sharedPostgres, waitFor } from '@mirrorstream/testkit';
 import { ReplayAccount } from './replay-account.ts';
 import { checkJournal, createJournal, JournalWriter, readJournal } from './replay-journal.ts';
 import { type Mirror, ReplayerScene } from './replayer-scene.ts';
@@ -65,6 +65,12 @@ describe('a bad network between replayer and mirror', { timeout: 400_000 }, () =
     return difference(failures, failuresOf(before));
   }
 
+  /** So many more are played with the fault there. */
+  async function played(more: number): Promise<void> {
+    await account.refresh();
+    await account.reached(account.resolved + more);
+  }
+
   /** Not everything is played. */
   async function standsStill(): Promise<void> {
     await account.refresh();
@@ -83,7 +89,7 @@ describe('a bad network between replayer and mirror', { timeout: 400_000 }, () =
   it('connections that are reset cost the transaction that was under way in each, at most', async () => {
     const slowly = (): void => proxy.set('both', { latencyMs: 20 }); // so that each has something under way
     const midRun = async (): Promise<void> => {
-      await account.reached(account.resolved + sessions);
+      await played(2 * sessions);
       await standsStill();
       proxy.reset();
     };
@@ -103,8 +109,11 @@ describe('a bad network between replayer and mirror', { timeout: 400_000 }, () =
 
   it('a black hole for longer than an answer may take costs what was under way, and the rest waits for new connections', async () => {
     const failed = async (): Promise<void> => {
-      await account.reached(account.resolved + 1);
-      assert.ok(account.resolved < writer.transactions);
+      const timedOut = async (): Promise<boolean> => {
+        await standsStill();
+        return (account.tally()['failed/timeout'] ?? 0) > 0;
+      };
+      await waitFor(timedOut, { what: 'an answer to be given up', deadlineMs: 60_000, everyMs: 100 });
       proxy.reset(); // what hangs in the black hole never arrives
     };
     const failures = await suffer(() => proxy.set('both', { blackHole: true }), failed);
@@ -131,7 +140,7 @@ describe('a bad network between replayer and mirror', { timeout: 400_000 }, () =
     // After the start-up's answer, so that each connection plays something.
     const cut = (): void => proxy.set('down', { cutAfterBytes: 800 });
     const accepted = proxy.accepted;
-    const failures = await suffer(cut, () => account.reached(account.resolved + sessions * 25));
+    const failures = await suffer(cut, () => played(sessions * 25));
     const { connectionLost = 0, ...others } = failures;
     assert.deepEqual(others, {});
     const cuts = proxy.accepted - accepted + sessions;

@@ -64,7 +64,7 @@ export class JournalWriter {
     this.#written[session] = n;
     const insert = 'INSERT INTO journal (session, n) VALUES';
     if (how === 0) await client.query(`${insert} (${session}, ${n})`);
-    else if (how === 1) await client.query(`${insert} ($1, $2)`, [session, n]);
+    else if (how === 1) await client.query({ name: 'append', text: `${insert} ($1, $2)`, values: [session, n] });
     else {
       await client.query('BEGIN');
       await client.query(`${insert} (${session}, ${n})`);

@@ -50,7 +50,16 @@ export class MirrorstreamError extends Error {
 }
 
 /** Process exit codes of every mirrorstream command. */
-export const exitCodes = { ok: 0, badInput: 2, componentFailed: 3, targetIsSource: 4 } as const;
+export const exitCodes = {
+  ok: 0,
+  /** It did what it was asked to, and found what it was asked to look for. */
+  found: 1,
+  badInput: 2,
+  componentFailed: 3,
+  targetIsSource: 4,
+  /** Stopped by whoever started it, and can be gone on with. */
+  stopped: 5,
+} as const;
 
 /** The exit code that an error ends a command with. */
 export function exitCodeOf(error: unknown): number {

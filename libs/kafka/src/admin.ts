@@ -82,6 +82,27 @@ export class DirectAdmin implements Admin {
     });
   }
 
+  async deleteRecords(topic: string, before: ReadonlyMap<number, bigint>): Promise<void> {
+    await this.#patiently(`deleting records of topic ${topic}`, async () => {
+      const layout = await this.#directory.layout(topic);
+      if (layout.kind === 'refused') throw layout.error;
+      for (const [partition, offset] of before) {
+        const leader = layout.leaders.get(partition);
+        if (leader === undefined || leader === null) {
+          this.#directory.markStale();
+          throw kafkaUnavailable(`${topic}/${partition} has no leader at the moment`);
+        }
+        const topics = [{ topic, partitions: [{ partition, offset: offset.toString() }] }];
+        const answer = await this.#directory.ask<{
+          readonly topics: readonly { readonly partitions: readonly { readonly errorCode: number }[] }[];
+        }>(leader, 'DeleteRecords', { topics, timeout: createTimeoutMs });
+        for (const { errorCode } of answer.topics.flatMap(({ partitions }) => partitions))
+          if (errorCode !== 0)
+            throw protocolError(protocolErrorType(errorCode), `deleting records of ${topic}/${partition}`);
+      }
+    });
+  }
+
   async deleteGroups(groups: readonly string[]): Promise<void> {
     for (const group of groups) {
       await this.#patiently(`deleting group ${group}`, async () => {

@@ -50,6 +50,7 @@ export type ApiName =
   | 'OffsetCommit'
   | 'OffsetFetch'
   | 'DeleteGroups'
+  | 'DeleteRecords'
   | 'CreateTopics'
   | 'DeleteTopics'
   | 'DescribeConfigs';

@@ -174,6 +174,8 @@ export interface Admin {
   topicConfig(topic: string): Promise<ReadonlyMap<string, string>>;
   /** Deletes what exists of these; quiet about the rest. */
   deleteTopics(topics: readonly string[]): Promise<void>;
+  /** Deletes what lies before an offset of each partition, as retention does. */
+  deleteRecords(topic: string, before: ReadonlyMap<number, bigint>): Promise<void>;
   /** Deletes what groups have committed; quiet about groups that do not exist. One that still has members is waited for. */
   deleteGroups(groups: readonly string[]): Promise<void>;
   offsets(topic: string): Promise<readonly PartitionOffsets[]>;

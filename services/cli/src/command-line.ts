@@ -20,6 +20,8 @@ export interface CommandSpec {
   readonly summary: string;
   readonly flags: readonly CommandFlag[];
   readonly examples: readonly { readonly command: string; readonly does: string }[];
+  /** Where it has others than every command. */
+  readonly exitCodes?: string;
 }
 
 /** What was given, by flag name, in the order given. A flag without value counts as `''`. */
@@ -96,7 +98,7 @@ export function helpText(spec: CommandSpec): string {
     'Examples:',
     ...spec.examples.flatMap(({ command, does }) => [`  # ${does}`, `  ${command}`]),
     '',
-    exitCodeText,
+    ...wrapped(spec.exitCodes ?? exitCodeText, 100),
     '',
   ].join('\n');
 }

@@ -12,6 +12,8 @@ Commands:
   up              start everything and show what differs: the demo, or --source and --mirror of your own
   status          the numbers of a running stack
   capture         switch capture off and on, choose the share of sessions and what is kept, while it runs
+  replay          play a window of the past to a mirror, as a run of its own
+  runs            what runs there are, what they came to; delete them
   capture-proxy   one service by itself: forward and capture
   replayer        one service by itself: play the log to one mirror
   comparer        one service by itself: classify what differs

@@ -11,6 +11,8 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   up: async () => endingProcess((await import('./up/command.ts')).up),
   status: async () => endingProcess((await import('./status/status.ts')).status),
   capture: async () => endingProcess((await import('./capture/command.ts')).capture),
+  replay: async () => endingProcess((await import('./history/replay.ts')).replay),
+  runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: () => serviceMain('replayer'),
   comparer: () => serviceMain('comparer'),

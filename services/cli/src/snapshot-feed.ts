@@ -10,19 +10,23 @@ export interface SnapshotFeed {
   invalid(): number;
 }
 
-/** The topic must exist. */
+/** The topic must exist. `onErased`: that key holds nothing any more. */
 export async function followSnapshots(
   client: KafkaClient,
   onSnapshot: (snapshot: Snapshot) => void,
   onCrash: (error: Error) => void,
+  onErased: (key: string) => void = () => {},
 ): Promise<SnapshotFeed> {
   let invalid = 0;
   const follower = await client.follow(
     [statusTopic],
     'earliest',
     ({ records }) => {
-      for (const { value } of records) {
-        if (value === null) continue; // A tombstone.
+      for (const { key, value } of records) {
+        if (value === null) {
+          onErased(key?.toString() ?? '');
+          continue;
+        }
         const snapshot = parse(value);
         if (snapshot === undefined) invalid++;
         else onSnapshot(snapshot);

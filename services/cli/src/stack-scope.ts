@@ -17,6 +17,8 @@ export interface StackScope {
   readonly mirrors: readonly string[] | null;
   readonly startedAtMs: number | null;
   readonly listen: string | null;
+  /** URLs of the mirrors that the stack brought along itself. */
+  readonly embeddedMirrors: Readonly<Record<string, string>>;
 }
 
 /** For an answer of Kafka. */
@@ -58,6 +60,7 @@ export async function stackScope(command: CommandSpec, flags: GivenFlags): Promi
       mirrors: null,
       startedAtMs: null,
       listen: null,
+      embeddedMirrors: {},
     };
   }
   for (const [flag, value] of Object.entries({ '--source-name': source, '--environment': environment })) {
@@ -88,6 +91,7 @@ export async function stackScope(command: CommandSpec, flags: GivenFlags): Promi
     mirrors: run.mirrors,
     startedAtMs: run.startedAtMs,
     listen: run.addresses['proxy'] ?? null,
+    embeddedMirrors: run.embeddedMirrors ?? {},
   };
 }
 

@@ -20,6 +20,8 @@ const runSchema = z.object({
   source: z.string(),
   environment: z.string(),
   mirrors: z.array(z.string()),
+  /** URLs of the servers the stack brought along; those of others may hold passwords. */
+  embeddedMirrors: z.record(z.string(), z.string()).optional(),
   kafka: z
     .object({
       brokers: z.array(z.string()),

@@ -114,6 +114,9 @@ export class Stack {
     this.#around.claim.update({
       kafka: access as RunFile['kafka'], // Plain JSON: names of files and variables, no secret.
       addresses: { proxy: this.listen, kafka: access.brokers.join(',') },
+      embeddedMirrors: Object.fromEntries(
+        plan.mirrors.filter(({ address }) => address === null).map((mirror) => [mirror.name, this.#targetUrl(mirror)]),
+      ),
     });
   }
 

@@ -1,0 +1,222 @@
+// What the command line of `mirrorstream replay` asks for.
+import { checkName, liveRun, type RunSettings } from '@mirrorstream/domain';
+import type { ReplayWindow } from '@mirrorstream/envelope';
+import { badFlag, type CommandSpec, type GivenFlags } from '../command-line.ts';
+import { parseDuration } from '../duration.ts';
+import { type StackScope, scopeFlags } from '../stack-scope.ts';
+import { momentHint, parseMoment } from './moment.ts';
+import { type RunTarget, readTarget, targetFlags } from './target.ts';
+
+const filterFlags = ['include-database', 'exclude-database', 'include-user', 'exclude-user'] as const;
+
+export const replayCommand: CommandSpec = {
+  name: 'replay',
+  summary:
+    'Plays a window of the past to a mirror, as a run of its own: the live replay and other runs are not touched. A transaction belongs ' +
+    'to the window in which it started, whole, also of sessions that were open already: they are rebuilt from what their first ' +
+    'transaction in the window brings along. The run ends when every transaction of the window is accounted for, and prints a report.\n' +
+    'Ctrl-C stops it in order; the same command with --run NAME goes on where it stopped, also after a crash. --repeat NAME plays the ' +
+    'same window with the same settings again, as a new run. mirrorstream runs lists them.',
+  flags: [
+    ...targetFlags,
+    { name: 'from', placeholder: 'TIME', description: `begin of the window. ${momentHint}` },
+    { name: 'to', placeholder: 'TIME', defaultText: 'now', description: 'end of the window, not part of it any more' },
+    {
+      name: 'run',
+      placeholder: 'NAME',
+      defaultText: 'from the clock',
+      description: 'name of the run; one that exists is gone on with',
+    },
+    { name: 'repeat', placeholder: 'NAME', description: 'play the window of that run once more, as a new run' },
+    {
+      name: 'pacing',
+      placeholder: 'KIND',
+      defaultText: 'timed',
+      description: 'timed: at production’s pace; asap: in each session’s order only',
+    },
+    { name: 'speed', placeholder: 'FACTOR', defaultText: '1', description: 'with timed: times as fast as production' },
+    { name: 'exposure', placeholder: 'SHARE', defaultText: '1', description: 'share of the sessions, 0 to 1' },
+    ...filterFlags.map((name) => ({
+      name,
+      placeholder: 'NAME',
+      repeatable: true,
+      description: name.startsWith('include') ? 'play only these' : 'do not play these',
+    })),
+    {
+      name: 'late',
+      placeholder: 'DURATION',
+      defaultText: '2m',
+      description:
+        'how much log behind the end of the window is looked through for transactions that began in it and were published later ' +
+        '(longer where Kafka was away, and a spool bridged it)',
+    },
+    { name: 'replayers', placeholder: 'N', defaultText: '1', description: 'replayer processes to start' },
+    { name: 'strict', description: 'exit code 1 when a transaction failed or an answer differed' },
+    { name: 'json', description: 'print the report as one JSON object (mirrorstream.run/1); progress goes to stderr' },
+    ...scopeFlags,
+  ],
+  exitCodes:
+    'Exit codes: 0 finished, every transaction of the window accounted for; 1 the same, with --strict, but something failed or differed; ' +
+    '2 bad flags, or a window that is not there any more; 3 a part failed or the numbers do not add up; 5 stopped before the end.',
+  examples: [
+    {
+      command: 'mirrorstream replay --mirror candidate=postgres://replayer@pg18:5432 --from -15m --speed 4',
+      does: 'the last quarter of an hour of the stack that runs here, four times as fast',
+    },
+    {
+      command:
+        'mirrorstream replay --mirror candidate --target-env PG18_URL --from 2026-11-20T14:00:00Z --to 2026-11-20T15:00:00Z ' +
+        '--run incident --pacing asap --brokers kafka1:9092 --source-name shop',
+      does: 'an hour of yesterday, as fast as the mirror can',
+    },
+    {
+      command: 'mirrorstream replay --mirror candidate --target-env PG18_URL --run incident',
+      does: 'go on with a run that was stopped',
+    },
+    {
+      command: 'mirrorstream replay --mirror candidate --target-env PG18_URL --repeat incident',
+      does: 'once more, after an index was added',
+    },
+  ],
+};
+
+/** What is not given is null: a run that exists knows it. */
+export interface ReplayRequest {
+  readonly flags: GivenFlags;
+  readonly target: RunTarget;
+  readonly run: string | null;
+  readonly repeat: string | null;
+  readonly window: ReplayWindow | null;
+  readonly settings: RunSettings;
+  /** Settings that were given, by flag: none fits a run that exists already. */
+  readonly given: readonly string[];
+  readonly lateMs: number;
+  readonly replayers: number;
+}
+
+/** Throws `badInput` naming the flag. */
+export async function readReplayRequest(
+  flags: GivenFlags,
+  embedded: StackScope['embeddedMirrors'],
+  nowMs: number,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ReplayRequest> {
+  const target = await readTarget(replayCommand, flags, env, embedded);
+  const run = nameOf(flags, 'run');
+  const repeat = nameOf(flags, 'repeat');
+  const window = windowOf(flags, nowMs);
+  const given = ['from', 'to', 'pacing', 'speed', 'exposure', ...filterFlags].filter((name) => flags.has(name));
+  if (repeat !== null && given.length > 0)
+    throw badFlag(
+      replayCommand,
+      `--${given[0]}`,
+      'does not go with --repeat',
+      'A repetition has the same window and settings.',
+    );
+  return {
+    flags,
+    target,
+    run,
+    repeat,
+    window,
+    settings: settingsOf(flags, target),
+    given,
+    lateMs: durationOf(flags, 'late', 120_000),
+    replayers: wholeOf(flags, 'replayers', 1, 64),
+  };
+}
+
+function nameOf(flags: GivenFlags, flag: string): string | null {
+  const name = flags.last(flag);
+  if (name === undefined) return null;
+  if (name === liveRun) throw badFlag(replayCommand, `--${flag}`, 'is the live replay’s name', 'Choose another one.');
+  return checkName('run', name);
+}
+
+function windowOf(flags: GivenFlags, nowMs: number): ReplayWindow | null {
+  if (!flags.has('from')) {
+    if (flags.has('to')) throw badFlag(replayCommand, '--to', 'needs --from', 'Say when the window begins.');
+    return null;
+  }
+  const fromMs = momentOf(flags, 'from', '', nowMs);
+  const toMs = momentOf(flags, 'to', 'now', nowMs);
+  if (toMs > nowMs)
+    throw badFlag(
+      replayCommand,
+      '--to',
+      'lies in the future',
+      'A window ends in the past or now; replayer follows production.',
+    );
+  if (fromMs >= toMs) throw badFlag(replayCommand, '--from', 'is not before --to', 'Give a window of some length.');
+  return { fromMs, toMs };
+}
+
+function momentOf(flags: GivenFlags, flag: string, fallback: string, nowMs: number): number {
+  const moment = parseMoment(flags.last(flag) ?? fallback, nowMs);
+  if (moment === undefined) throw badFlag(replayCommand, `--${flag}`, 'is no time', momentHint);
+  return moment;
+}
+
+/** Flags win over the file. */
+function settingsOf(flags: GivenFlags, { config }: RunTarget): RunSettings {
+  const filters = config?.filters ?? {};
+  const many = (flag: (typeof filterFlags)[number], fromFile: readonly string[] | undefined): string[] => [
+    ...(flags.has(flag) ? flags.all(flag) : (fromFile ?? [])),
+  ];
+  const pacing = flags.last('pacing') ?? 'timed';
+  if (pacing !== 'timed' && pacing !== 'asap')
+    throw badFlag(replayCommand, '--pacing', 'is neither timed nor asap', 'Write timed or asap.');
+  return {
+    pacing,
+    speed: numberOf(flags, 'speed', 1, (value) => value > 0 && value <= 1000, 'above 0, at most 1000'),
+    exposure: numberOf(flags, 'exposure', config?.exposure ?? 1, (value) => value >= 0 && value <= 1, 'from 0 to 1'),
+    includeDatabases: many('include-database', filters.includeDatabases),
+    excludeDatabases: many('exclude-database', filters.excludeDatabases),
+    includeUsers: many('include-user', filters.includeUsers),
+    excludeUsers: many('exclude-user', filters.excludeUsers),
+  };
+}
+
+function numberOf(
+  flags: GivenFlags,
+  flag: string,
+  fallback: number,
+  fits: (value: number) => boolean,
+  range: string,
+): number {
+  const text = flags.last(flag);
+  if (text === undefined) return fallback;
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!fits(value))
+    throw badFlag(replayCommand, `--${flag}`, `is not a number ${range}`, `Write --${flag} 0.5, for instance.`);
+  return value;
+}
+
+function wholeOf(flags: GivenFlags, flag: string, fallback: number, most: number): number {
+  const text = flags.last(flag);
+  if (text === undefined) return fallback;
+  if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= most) return Number(text);
+  throw badFlag(replayCommand, `--${flag}`, `is not a number from 1 to ${most}`, `Write --${flag} ${fallback}.`);
+}
+
+function durationOf(flags: GivenFlags, flag: string, fallbackMs: number): number {
+  const text = flags.last(flag);
+  const ms = text === undefined ? fallbackMs : parseDuration(text);
+  if (ms === undefined) throw badFlag(replayCommand, `--${flag}`, 'is not a duration', 'For example 30s, 5m or 1h.');
+  return ms;
+}
+
+/** The same settings as flags of the replayer. */
+export function settingsArguments(settings: RunSettings): string[] {
+  const many = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
+  return [
+    ...['--pacing', settings.pacing],
+    ...['--speed', String(settings.speed)],
+    ...['--replay-delay-ms', '0'],
+    ...['--exposure', String(settings.exposure)],
+    ...many('--include-database', settings.includeDatabases),
+    ...many('--exclude-database', settings.excludeDatabases),
+    ...many('--include-user', settings.includeUsers),
+    ...many('--exclude-user', settings.excludeUsers),
+  ];
+}

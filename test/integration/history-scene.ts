@@ -1,0 +1,97 @@
+// Recorded traffic with a window in its middle, and the commands of history run as a person would.
+import assert from 'node:assert/strict';
+import { removeDirectory, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
+import pg from 'pg';
+import { Command, type Ended } from '../e2e/up-process.ts';
+import { type Mirror, ReplayerScene } from './replayer-scene.ts';
+
+/** The part of `mirrorstream.run/1` that tests look at. */
+export interface RunReport {
+  readonly schema: string;
+  readonly run: string;
+  readonly state: string;
+  readonly starts: number;
+  readonly transactions: Readonly<Record<string, number>>;
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly statements: Readonly<Record<string, number>>;
+  readonly duplicates: number;
+  readonly scheduleErrorMs: { readonly p50Ms: number } | null;
+}
+
+export class HistoryScene {
+  readonly scene: ReplayerScene;
+  readonly folder: string;
+  readonly #clients: pg.Client[] = [];
+  readonly #commands: Command[] = [];
+
+  private constructor(scene: ReplayerScene, folder: string) {
+    this.scene = scene;
+    this.folder = folder;
+  }
+
+  static async open(brokers: string): Promise<HistoryScene> {
+    const folder = await temporaryDirectory('history');
+    return new HistoryScene(await ReplayerScene.open(brokers), folder);
+  }
+
+  async close(): Promise<void> {
+    for (const command of this.#commands) await command.clear();
+    await this.endSessions();
+    await this.scene.close();
+    await removeDirectory(this.folder);
+  }
+
+  /** A session through the proxy. */
+  async session(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.scene.proxyUrl });
+    client.on('error', () => {});
+    await client.connect();
+    this.#clients.push(client);
+    return client;
+  }
+
+  async endSessions(): Promise<void> {
+    await Promise.all(this.#clients.splice(0).map((client) => client.end().catch(() => {})));
+  }
+
+  /** A moment with nothing around it: what was sent before began before it, what is sent after begins after it. */
+  async moment(): Promise<string> {
+    const atMs = Date.now() + 30;
+    await waitFor(() => Date.now() > atMs + 30, { what: 'the clock' });
+    return new Date(atMs).toISOString();
+  }
+
+  /** `mirrorstream …`, with this scene's Kafka. */
+  start(...args: readonly string[]): Command {
+    const command = new Command([...args, '--brokers', this.scene.brokers], this.folder, { NO_COLOR: '1' });
+    this.#commands.push(command);
+    return command;
+  }
+
+  run(...args: readonly string[]): Promise<Ended> {
+    return this.start(...args).ended;
+  }
+
+  startReplay(mirror: Mirror, ...args: readonly string[]): Command {
+    const place = ['--mirror', `${mirror.name}=${mirror.url}`, '--source-name', this.scene.source];
+    return this.start('replay', ...place, '--data-dir', `${this.folder}/data`, '--json', ...args);
+  }
+
+  /** To its end; the report. */
+  async replay(mirror: Mirror, ...args: readonly string[]): Promise<RunReport> {
+    const ended = await this.startReplay(mirror, ...args).ended;
+    assert.equal(ended.code, 0, ended.stderr);
+    return reportOf(ended);
+  }
+
+  show(run: string): Promise<RunReport> {
+    return this.run('runs', 'show', run, '--json').then(reportOf);
+  }
+}
+
+export function reportOf({ stdout, stderr }: Ended): RunReport {
+  assert.notEqual(stdout, '', stderr);
+  const report = JSON.parse(stdout) as RunReport;
+  assert.equal(report.schema, 'mirrorstream.run/1');
+  return report;
+}

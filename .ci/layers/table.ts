@@ -46,6 +46,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
     'envelope',
     'compare',
     'replay',
+    'sql',
     'kafka',
     'pg-target',
     'service-kit',

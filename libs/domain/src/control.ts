@@ -7,7 +7,7 @@
 // Fields are only ever added. A reader keeps what it does not know when it writes the record anew, and ignores it otherwise; a
 // version it does not know it refuses, and what was in force stays so.
 import { z } from 'zod';
-import { MirrorstreamError } from './errors.ts';
+import { parseControlRecord } from './control-record.ts';
 
 export const answerPolicies = ['none', 'digest', 'full'] as const;
 /** The largest answer that may be kept whole: it has to fit into one part of an envelope. */
@@ -36,18 +36,11 @@ export interface CaptureSettings {
 export const captureControlKey = (source: string): string => `capture/${source}`;
 
 /** Throws `badInput` naming the field; never quotes the value. */
-export function parseCaptureControl(json: string): CaptureControl {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (cause) {
-    throw bad('it is no JSON', cause);
-  }
-  const parsed = captureControlSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw bad(`${issue?.path.join('.') || 'value'}: ${issue?.message ?? 'wrong'}`, undefined);
-}
+export const parseCaptureControl = (json: string): CaptureControl =>
+  parseControlRecord(captureControlSchema, json, 'mirrorstream capture set');
+
+/** For `ControlReader`: the record of a source's proxies. */
+export const captureControl = (source: string) => ({ key: captureControlKey(source), parse: parseCaptureControl });
 
 export const encodeCaptureControl = (control: CaptureControl): string => JSON.stringify(control);
 
@@ -63,12 +56,4 @@ export function settingsInForce(flags: CaptureSettings, control: CaptureControl 
     answers: control?.answers ?? flags.answers,
     answerCapBytes: control?.answerCapBytes ?? flags.answerCapBytes,
   };
-}
-
-function bad(problem: string, cause: unknown): MirrorstreamError {
-  return new MirrorstreamError('badInput', `the control record is not usable: ${problem}`, {
-    stage: 'control',
-    hint: 'Write it anew with mirrorstream capture set.',
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

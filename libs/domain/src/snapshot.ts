@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { answerPolicies } from './control.ts';
 import { importKey, importSnapshotSchema, runKey, runSnapshotSchema } from './history.ts';
 import { gapReasons, notComparedReasons, statementClasses, transactionOutcomes } from './outcomes.ts';
+import { shedStages } from './shed.ts';
 
 const count = z.number().int().nonnegative();
 const atMs = z.number().nonnegative();
@@ -79,6 +80,28 @@ export const replayerSnapshotSchema = z.object({
   lanes: count,
   /** Per assigned envelopes partition. */
   partitions: z.record(z.string(), z.object({ consumerLag: count, behindSourceMs: z.number().nonnegative() })),
+  /** What is played now. `revision`: offset of the control record that says so (decimal); null: the flags alone. */
+  admission: z
+    .object({
+      revision: z.string().nullable(),
+      replay: z.enum(['on', 'paused']),
+      exposure: z.number(),
+      /** Those that are set. */
+      filters: z.record(z.string(), z.array(z.string()).readonly()),
+      shed: z.record(z.string(), z.number()),
+      /** `share`: of the exposed sessions, those shed whole. */
+      shedding: z.object({
+        stage: z.enum(shedStages),
+        cause: z.enum(['behindSource', 'queueBytes']),
+        share: z.number(),
+      }),
+      /** Since this has been in force: those that said something, and those of them that are admitted. */
+      sessions: z.object({ seen: count, played: count }),
+      transactions: z.object({ seen: count, played: count }),
+    })
+    .optional(),
+  /** Envelopes taken and not played: now, at most since the start, and the limit beyond which partitions pause. */
+  queue: z.object({ bytes: count, peakBytes: count, limitBytes: count, pausedPartitions: count }).optional(),
 });
 export type ReplayerSnapshot = z.infer<typeof replayerSnapshotSchema>;
 

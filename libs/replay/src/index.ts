@@ -1,4 +1,5 @@
 // Replay core: pacing, policy, offset tracking, the lane state machine. Opens nothing.
+export { Admission } from './admission.ts';
 export * from './done-ledger.ts';
 export { Lane } from './lane.ts';
 export { LaneResults } from './lane-results.ts';
@@ -10,6 +11,9 @@ export { type OverlapRule, overlapRules } from './order/overlap-queue.ts';
 export * from './pacing.ts';
 export * from './policy.ts';
 export { exchangeStatements, textOfStatement } from './request-walk.ts';
+export { mayShed, nextShedding, notShedding, type SheddingState } from './shedding.ts';
 export type { Skip } from './skip.ts';
 export * from './stage-one.ts';
 export { StatementTable } from './statement-table.ts';
+export type { SqlShapes } from './transaction-facts.ts';
+export { looksAtTransactions } from './transaction-filter.ts';

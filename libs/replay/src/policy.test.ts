@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type Filters, noFilters } from '@mirrorstream/domain';
 import { decideSession, type ReplayPolicy } from './policy.ts';
 
-const all: ReplayPolicy = {
-  exposure: 1,
-  includeDatabases: [],
-  excludeDatabases: [],
-  includeUsers: [],
-  excludeUsers: [],
-};
-const facts = { database: 'shop', user: 'app', samplingDraw: 0.3 };
+const all: ReplayPolicy = { exposure: 1, filters: noFilters };
+const facts = { database: 'shop', user: 'app', application: 'web', samplingDraw: 0.3 };
 
 describe('policy', () => {
   it('plays everything by default and nothing at exposure 0', () => {
@@ -30,15 +25,21 @@ describe('policy', () => {
   });
 
   it('names the filter that kept a session out; exclusion wins over inclusion', () => {
-    const decide = (policy: Partial<ReplayPolicy>) => decideSession(facts, { ...all, ...policy });
+    const decide = (filters: Partial<Filters>) =>
+      decideSession(facts, { exposure: 1, filters: { ...noFilters, ...filters } });
     assert.deepEqual(decide({ excludeDatabases: ['shop'] }), { kind: 'filtered', reason: 'database' });
     assert.deepEqual(decide({ includeDatabases: ['other'] }), { kind: 'filtered', reason: 'database' });
     assert.deepEqual(decide({ includeDatabases: ['shop'], excludeDatabases: ['shop'] }).kind, 'filtered');
     assert.deepEqual(decide({ excludeUsers: ['app'] }), { kind: 'filtered', reason: 'user' });
+    assert.deepEqual(decide({ excludeApplications: ['web'] }), { kind: 'filtered', reason: 'application' });
+    assert.deepEqual(decide({ includeApplications: ['batch'] }), { kind: 'filtered', reason: 'application' });
     assert.deepEqual(decide({ includeUsers: ['app'], includeDatabases: ['shop'] }), { kind: 'replay' });
   });
 
   it('counts a filtered session as filtered whatever its draw', () => {
-    assert.equal(decideSession(facts, { ...all, exposure: 0, excludeUsers: ['app'] }).kind, 'filtered');
+    assert.equal(
+      decideSession(facts, { exposure: 0, filters: { ...noFilters, excludeUsers: ['app'] } }).kind,
+      'filtered',
+    );
   });
 });

@@ -1,9 +1,13 @@
 // Whether a session is played on this mirror: filters by what it is, then exposure by its captured draw.
-import type { outcomeReasons } from '@mirrorstream/domain';
+import type { Filters, outcomeReasons } from '@mirrorstream/domain';
+
+export type FilteredReason = (typeof outcomeReasons.filtered)[number];
 
 export interface SessionFacts {
   readonly database: string;
   readonly user: string;
+  /** As it connected; '' when it gave none. */
+  readonly application: string;
   /** 0 ≤ draw < 1, the same on every mirror: a mirror with more exposure plays all that one with less plays. */
   readonly samplingDraw: number;
 }
@@ -11,24 +15,22 @@ export interface SessionFacts {
 export interface ReplayPolicy {
   /** Share of sessions to play, 0 to 1. */
   readonly exposure: number;
-  /** Empty: all. */
-  readonly includeDatabases: readonly string[];
-  readonly excludeDatabases: readonly string[];
-  readonly includeUsers: readonly string[];
-  readonly excludeUsers: readonly string[];
+  readonly filters: Filters;
 }
 
 export type SessionDecision =
   | { readonly kind: 'replay' }
   | { readonly kind: 'unexposed' }
-  | { readonly kind: 'filtered'; readonly reason: (typeof outcomeReasons.filtered)[number] };
+  | { readonly kind: 'filtered'; readonly reason: FilteredReason };
 
 /** A session keeps its decision: its transactions depend on each other. */
-export function decideSession(facts: SessionFacts, policy: ReplayPolicy): SessionDecision {
-  if (!passes(facts.database, policy.includeDatabases, policy.excludeDatabases))
+export function decideSession(facts: SessionFacts, { exposure, filters }: ReplayPolicy): SessionDecision {
+  if (!passes(facts.database, filters.includeDatabases, filters.excludeDatabases))
     return { kind: 'filtered', reason: 'database' };
-  if (!passes(facts.user, policy.includeUsers, policy.excludeUsers)) return { kind: 'filtered', reason: 'user' };
-  return facts.samplingDraw < policy.exposure ? { kind: 'replay' } : { kind: 'unexposed' };
+  if (!passes(facts.user, filters.includeUsers, filters.excludeUsers)) return { kind: 'filtered', reason: 'user' };
+  if (!passes(facts.application, filters.includeApplications, filters.excludeApplications))
+    return { kind: 'filtered', reason: 'application' };
+  return facts.samplingDraw < exposure ? { kind: 'replay' } : { kind: 'unexposed' };
 }
 
 function passes(name: string, include: readonly string[], exclude: readonly string[]): boolean {

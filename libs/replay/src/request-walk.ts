@@ -36,10 +36,12 @@ export function textOfStatement(texts: ExchangeTexts, statement: number): string
 export class RequestWalk {
   readonly #splitter = new FrameSplitter({ maxFrameBytes: MAX_FRAME_BYTES });
   readonly #table: StatementTable;
+  readonly #capBytes: number;
   #longType = 0;
 
-  constructor(table: StatementTable) {
+  constructor(table: StatementTable, capBytes = SQL_CAP_BYTES) {
     this.#table = table;
+    this.#capBytes = capBytes;
   }
 
   /** A new connection begins at a frame border. */
@@ -79,10 +81,10 @@ export class RequestWalk {
     switch (type) {
       case F.Query:
         this.#table.closeStatement('');
-        texts.executed.push(textAt(buffer, start + HEADER_BYTES, end));
+        texts.executed.push(textAt(buffer, start + HEADER_BYTES, end, this.#capBytes));
         return;
       case F.Parse: {
-        texts.parsed = textAt(buffer, parseQueryStart(buffer, start, end), end);
+        texts.parsed = textAt(buffer, parseQueryStart(buffer, start, end), end, this.#capBytes);
         this.#table.parse(parseStatementName(buffer, start, end), texts.parsed);
         return;
       }
@@ -115,8 +117,8 @@ export class RequestWalk {
 }
 
 /** The String that begins at `start`, cut at the cap. */
-function textAt(buffer: Uint8Array, start: number, end: number): string {
-  const limit = Math.min(end, start + SQL_CAP_BYTES);
+function textAt(buffer: Uint8Array, start: number, end: number, capBytes: number): string {
+  const limit = Math.min(end, start + capBytes);
   const zero = stringEnd(buffer, start, limit);
   const text = decodeText(buffer, start, zero < 0 ? limit : zero);
   // Bytes that are no UTF-8 come as lone surrogates: at the end a character that the cap cut in half, elsewhere another encoding.
@@ -124,8 +126,12 @@ function textAt(buffer: Uint8Array, start: number, end: number): string {
 }
 
 /** The texts of a whole request at once. */
-export function exchangeStatements(request: Uint8Array, table = new StatementTable()): readonly string[] {
+export function exchangeStatements(
+  request: Uint8Array,
+  table = new StatementTable(),
+  capBytes = SQL_CAP_BYTES,
+): readonly string[] {
   const texts: ExchangeTexts = { executed: [], parsed: '' };
-  new RequestWalk(table).walk(request, 0, request.length, texts, () => {});
+  new RequestWalk(table, capBytes).walk(request, 0, request.length, texts, () => {});
   return texts.executed.length === 0 && texts.parsed !== '' ? [texts.parsed] : texts.executed;
 }

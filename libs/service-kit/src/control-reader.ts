@@ -1,36 +1,40 @@
-// Follows the control topic for one source. A record that is not usable is told and left out: the last good one stays in force.
-import { type CaptureControl, captureControlKey, controlTopic, parseCaptureControl } from '@mirrorstream/domain';
+// Follows the record of one key in the control topic. A record that is not usable is told and left out: the last good one stays in force.
+import { controlTopic } from '@mirrorstream/domain';
 import type { IncomingBatch, IncomingRecord, KafkaClient, KafkaLogger } from '@mirrorstream/kafka';
 
+/** Which record of the topic, and how it is read; `parse` throws when it is not usable. */
+export interface ControlSubject<Control> {
+  readonly key: string;
+  readonly parse: (json: string) => Control;
+}
+
 /** The newest usable record. `revision` is its offset. */
-export interface ControlState {
-  readonly control: CaptureControl | null;
+export interface ControlState<Control> {
+  readonly control: Control | null;
   readonly revision: bigint | null;
 }
 
-export interface ControlReaderOptions {
+export interface ControlReaderOptions<Control> {
   readonly client: Pick<KafkaClient, 'follow'>;
-  readonly source: string;
+  readonly subject: ControlSubject<Control>;
   readonly logger: KafkaLogger;
   /** After the topic was read to its end, then at each change. */
-  readonly onChange: (state: ControlState) => void;
+  readonly onChange: (state: ControlState<Control>) => void;
   readonly onCrash: (error: Error) => void;
 }
 
-export class ControlReader {
-  readonly #options: ControlReaderOptions;
-  readonly #key: string;
+export class ControlReader<Control> {
+  readonly #options: ControlReaderOptions<Control>;
   #follower: Awaited<ReturnType<KafkaClient['follow']>> | undefined;
-  #state: ControlState = { control: null, revision: null };
+  #state: ControlState<Control> = { control: null, revision: null };
   #caughtUp = false;
 
-  private constructor(options: ControlReaderOptions) {
+  private constructor(options: ControlReaderOptions<Control>) {
     this.#options = options;
-    this.#key = captureControlKey(options.source);
   }
 
   /** Resolves when all that was in the topic has been read and told. The topic must exist. */
-  static async start(options: ControlReaderOptions): Promise<ControlReader> {
+  static async start<Control>(options: ControlReaderOptions<Control>): Promise<ControlReader<Control>> {
     const reader = new ControlReader(options);
     const onBatch = (batch: IncomingBatch): void => {
       for (const record of batch.records) reader.#take(record);
@@ -42,7 +46,7 @@ export class ControlReader {
     return reader;
   }
 
-  get state(): ControlState {
+  get state(): ControlState<Control> {
     return this.#state;
   }
 
@@ -51,9 +55,10 @@ export class ControlReader {
   }
 
   #take({ key, value, offset }: IncomingRecord): void {
-    if (key?.toString() !== this.#key) return;
+    const { subject } = this.#options;
+    if (key?.toString() !== subject.key) return;
     try {
-      const control = value === null ? null : parseCaptureControl(value.toString());
+      const control = value === null ? null : subject.parse(value.toString());
       this.#state = { control, revision: offset };
     } catch (err) {
       this.#options.logger.error(

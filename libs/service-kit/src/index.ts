@@ -1,4 +1,5 @@
 // What every service needs around its work.
+export * from './control-follower.ts';
 export * from './control-reader.ts';
 export * from './flags.ts';
 export * from './health.ts';

@@ -2,7 +2,9 @@
 import { fingerprintSync, loadModule, normalizeSync, parseSync } from 'libpg-query';
 import { BoundedCache } from './bounded-cache.ts';
 import { lexicalFingerprint, lexicalNormalize } from './lexical.ts';
+import { readingFunctions } from './reading-functions.ts';
 import { mayHaveSideEffects, type SideEffect, sideEffectsIn, sideEffectsOfWords } from './side-effects.ts';
+import { type StatementFacts, statementFacts, unknownStatement } from './statement-facts.ts';
 import { type Variability, variabilityOf } from './variability.ts';
 
 export interface SqlAnalyzerOptions {
@@ -30,6 +32,8 @@ export interface SqlAnalyzer {
   variability(sql: string): Variability;
   /** What it does outside the tables of its database; see `sideEffects` for what can be seen. Cheap where no word hints at any. */
   sideEffects(sql: string): ReadonlySet<SideEffect>;
+  /** What it does and to which tables; of a text that does not parse, `unknown`. */
+  facts(sql: string): StatementFacts;
   stats(): SqlAnalyzerStats;
 }
 
@@ -40,6 +44,7 @@ interface Shape {
   normalized: string | null;
   variability: Variability | null;
   sideEffects: ReadonlySet<SideEffect> | null;
+  facts: StatementFacts | null;
 }
 
 const hexFingerprint = /^[0-9a-f]{16}$/;
@@ -91,6 +96,12 @@ class CachedAnalyzer implements SqlAnalyzer {
     return shape.sideEffects;
   }
 
+  facts(sql: string): StatementFacts {
+    const shape = this.shapeOf(sql);
+    shape.facts ??= shape.parsed ? parsedFacts(sql) : unknownStatement;
+    return shape.facts;
+  }
+
   stats(): SqlAnalyzerStats {
     const { hits, misses, size, sizeBytes } = this.cache;
     return { hits, misses, entries: size, sizeBytes, lexical: this.lexical };
@@ -107,7 +118,7 @@ class CachedAnalyzer implements SqlAnalyzer {
   private look(sql: string): Shape {
     const parsed = this.parserFingerprint(sql);
     if (parsed !== null)
-      return { parsed: true, fingerprint: parsed, normalized: null, variability: null, sideEffects: null };
+      return { parsed: true, fingerprint: parsed, normalized: null, variability: null, sideEffects: null, facts: null };
     this.lexical += 1;
     const normalized = this.normalizeTokens(sql);
     return {
@@ -116,6 +127,7 @@ class CachedAnalyzer implements SqlAnalyzer {
       normalized,
       variability: 'none',
       sideEffects: null,
+      facts: null,
     };
   }
 
@@ -156,5 +168,13 @@ function parsedSideEffects(sql: string): ReadonlySet<SideEffect> {
     return sideEffectsIn(parseSync(sql));
   } catch {
     return sideEffectsOfWords(sql);
+  }
+}
+
+function parsedFacts(sql: string): StatementFacts {
+  try {
+    return statementFacts(parseSync(sql), readingFunctions);
+  } catch {
+    return unknownStatement;
   }
 }

@@ -1,4 +1,5 @@
 // Stops taking partitions over while too much waits to be played, all together or in one session, and goes on when half of it is gone.
+import type { ReplayerSnapshot } from '@mirrorstream/domain';
 import type { Partition } from './partition.ts';
 
 export interface BackpressureOptions {
@@ -13,12 +14,15 @@ export interface FetchControl {
 
 export class Backpressure {
   queuedBytes = 0;
+  /** The most there ever was. */
+  peakBytes = 0;
   readonly #options: BackpressureOptions;
   readonly #partitions: () => Iterable<Partition>;
   readonly #control: FetchControl;
   #anyPaused = false;
   #looking = false;
   #stopped = false;
+  #held = false;
 
   constructor(options: BackpressureOptions, partitions: () => Iterable<Partition>, control: FetchControl) {
     this.#options = options;
@@ -26,16 +30,35 @@ export class Backpressure {
     this.#control = control;
   }
 
+  get pausedPartitions(): number {
+    let paused = 0;
+    for (const partition of this.#partitions()) if (partition.paused) paused += 1;
+    return paused;
+  }
+
+  snapshot(): NonNullable<ReplayerSnapshot['queue']> {
+    const { queuedBytes, peakBytes, pausedPartitions } = this;
+    return { bytes: queuedBytes, peakBytes, limitBytes: this.#options.maxQueueBytes, pausedPartitions };
+  }
+
   /** A lane holds so many bytes more, or less when negative. */
   queued(sizeBytes: number): void {
     this.queuedBytes += sizeBytes;
+    if (this.queuedBytes > this.peakBytes) this.peakBytes = this.queuedBytes;
     if (sizeBytes < 0 && this.#anyPaused && !this.#looking && !this.#stopped) this.#lookSoon();
   }
 
   /** After each batch, and said again with each: a rebalance may have undone it. */
   taken(partition: Partition): void {
-    if (this.queuedBytes > this.#options.maxQueueBytes) this.#pause([...this.#partitions()]);
+    if (this.#held || this.queuedBytes > this.#options.maxQueueBytes) this.#pause([...this.#partitions()]);
     else if (partition.largestQueueBytes() > this.#options.maxLaneBytes) this.#pause([partition]);
+  }
+
+  /** Results wait for Kafka: what is not played makes results, too, so nothing is taken until they are gone. */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (on) this.#pause([...this.#partitions()]);
+    else if (!this.#stopped) this.#resume();
   }
 
   /** Takes nothing more over. */
@@ -60,7 +83,7 @@ export class Backpressure {
 
   #resume(): void {
     const { maxQueueBytes, maxLaneBytes } = this.#options;
-    if (this.#stopped || this.queuedBytes > maxQueueBytes / 2) return;
+    if (this.#stopped || this.#held || this.queuedBytes > maxQueueBytes / 2) return;
     const paused = [...this.#partitions()].filter((partition) => partition.paused);
     const free = paused.filter((partition) => partition.largestQueueBytes() <= maxLaneBytes / 2);
     for (const partition of free) partition.paused = false;

@@ -1,10 +1,11 @@
 // The replayer's configuration: its flags and the limits they set.
 import { hostname } from 'node:os';
-import { checkName } from '@mirrorstream/domain';
+import { checkName, type MirrorSettings } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
-import type { PacingOptions, ReplayPolicy } from '@mirrorstream/replay';
+import type { PacingOptions } from '@mirrorstream/replay';
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
+import { admissionFlags, parseAdmission } from './admission/admission-flags.ts';
 import { parseTarget, type TargetConfig, type TargetLimits, targetFlags } from './target/target-flags.ts';
 
 export interface ReplayerConfig {
@@ -17,9 +18,10 @@ export interface ReplayerConfig {
   readonly instance: string;
   readonly target: TargetConfig;
   readonly pacing: PacingOptions;
-  readonly policy: ReplayPolicy;
   /** What a client cancelled in production is cancelled on the mirror. */
   readonly replayCancels: boolean;
+  /** What is played, as far as the control topic does not say otherwise. */
+  readonly admission: MirrorSettings;
   readonly limits: ReplayerLimits;
 }
 
@@ -40,6 +42,10 @@ export interface ReplayerLimits extends TargetLimits {
   readonly duplicateWindow: number;
   /** A replayer that is not heard of for so long loses its partitions to the others of its mirror. */
   readonly groupSessionTimeoutMs: number;
+  /** How often the lag is looked at while something may be shed. */
+  readonly shedLookMs: number;
+  /** Texts of statements and what is known of them, while filters or shedding look at SQL. */
+  readonly maxSqlBytes: number;
   /** Sessions without a lane that are still recognised when an envelope of theirs is repeated, per partition. */
   readonly maxRememberedSessions: number;
   readonly commitMs: number;
@@ -79,11 +85,7 @@ export const replayerFlags: FlagTable = [
     placeholder: 'FACTOR',
   },
   { name: 'replay-delay-ms', description: 'with timed: how long after production', default: '1000', placeholder: 'MS' },
-  { name: 'exposure', description: 'share of sessions to play, 0 to 1', default: '1', placeholder: 'SHARE' },
-  { name: 'include-database', description: 'play only these databases', multiple: true, placeholder: 'NAME' },
-  { name: 'exclude-database', description: 'never play these databases', multiple: true, placeholder: 'NAME' },
-  { name: 'include-user', description: 'play only these users', multiple: true, placeholder: 'NAME' },
-  { name: 'exclude-user', description: 'never play these users', multiple: true, placeholder: 'NAME' },
+  ...admissionFlags,
   {
     name: 'max-queue-bytes',
     description: 'envelopes taken and not played yet; fetching pauses beyond it',
@@ -136,7 +138,6 @@ export const replayerFlags: FlagTable = [
 ];
 
 const whole = (least: number) => z.coerce.number().int().min(least);
-const names = z.array(z.string()).default([]);
 
 const valuesSchema = z.object({
   environment: z.string(),
@@ -147,11 +148,6 @@ const valuesSchema = z.object({
   pacing: z.enum(['timed', 'asap']),
   speed: z.coerce.number().positive().max(1000),
   'replay-delay-ms': whole(0),
-  exposure: z.coerce.number().min(0).max(1),
-  'include-database': names,
-  'exclude-database': names,
-  'include-user': names,
-  'exclude-user': names,
   'max-queue-bytes': whole(1024 * 1024),
   'max-lane-bytes': whole(1024 * 1024),
   'max-result-bytes': whole(2 * 1024 * 1024),
@@ -178,13 +174,7 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     target,
     replayCancels: values['replay-cancels'],
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
-    policy: {
-      exposure: values.exposure,
-      includeDatabases: values['include-database'],
-      excludeDatabases: values['exclude-database'],
-      includeUsers: values['include-user'],
-      excludeUsers: values['exclude-user'],
-    },
+    admission: parseAdmission(flagValues),
     limits: { ...limitsOf(values), ...limits },
   };
 }
@@ -201,6 +191,8 @@ function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, ke
     idleLaneMs: values['idle-lane-ms'],
     duplicateWindow: values['duplicate-window'],
     groupSessionTimeoutMs: values['group-session-timeout-ms'],
+    shedLookMs: 250,
+    maxSqlBytes: 16 * 1024 * 1024,
     maxRememberedSessions: 10_000,
     commitMs: 1_000,
     resultLingerMs: 3,

@@ -1,5 +1,9 @@
 // The replayer's numbers for whoever scrapes them. No label carries SQL or a session.
+
+import { type ShedStage, shedStages } from '@mirrorstream/domain';
 import type { Metric } from '@mirrorstream/service-kit';
+import type { AdmissionKeeper } from './admission/admission-keeper.ts';
+import type { Backpressure } from './backpressure.ts';
 import type { Partition } from './partition.ts';
 import type { Work } from './replayer.ts';
 import type { ConnectionGate } from './target/connection-gate.ts';
@@ -7,7 +11,8 @@ import type { ConnectionGate } from './target/connection-gate.ts';
 export interface MetricSources {
   readonly work: Work;
   readonly gate: ConnectionGate;
-  readonly queuedBytes: () => number;
+  readonly admission: AdmissionKeeper;
+  readonly backpressure: Backpressure;
   readonly resultBytes: () => number;
   readonly partitions: () => Iterable<Partition>;
 }
@@ -15,7 +20,8 @@ export interface MetricSources {
 export function replayerMetrics({
   work,
   gate,
-  queuedBytes,
+  admission,
+  backpressure,
   resultBytes,
   partitions,
 }: MetricSources): readonly Metric[] {
@@ -73,7 +79,17 @@ export function replayerMetrics({
         (it) => it.alreadyDone,
       ),
     ),
-    gauge('queued_bytes', 'Envelopes taken over and not played yet', queuedBytes),
+    gauge('queued_bytes', 'Envelopes taken over and not played yet', () => backpressure.queuedBytes),
+    gauge('queued_bytes_peak', 'The most of it there was', () => backpressure.peakBytes),
+    gauge('paused_partitions', 'Partitions from which nothing is taken now', () => backpressure.pausedPartitions),
+    gauge('exposure', 'Share of sessions to play', () => admission.admission.settings.exposure),
+    gauge('exposed_sessions', 'Sessions played since the settings changed', () => admission.exposure.sessions.played),
+    gauge('seen_sessions', 'Sessions seen since the settings changed', () => admission.exposure.sessions.seen),
+    gauge('replay_paused', '1 while the operator has paused replay', () => (admission.paused ? 1 : 0)),
+    gauge('shedding_stage', '0 none, 1 reads, 2 sessions, 3 skip', () =>
+      stageNumber(admission.admission.shedding.stage),
+    ),
+    gauge('shed_session_share', 'Share of exposed sessions shed whole', () => admission.admission.shedding.share),
     gauge('result_bytes', 'Results not acknowledged yet', resultBytes),
     gauge(
       'unresolved_records',
@@ -96,3 +112,5 @@ export function replayerMetrics({
     gauge('target_down', '1 while the mirror does not answer', () => (gate.stats.down ? 1 : 0)),
   ];
 }
+
+const stageNumber = (stage: ShedStage): number => shedStages.indexOf(stage);

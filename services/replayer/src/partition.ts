@@ -1,26 +1,28 @@
 // One partition that this process owns: its offsets, its sessions and their lanes, and what earlier owners have done already.
 import { type Envelope, type EnvelopeBatch, recordInWindow } from '@mirrorstream/envelope';
 import {
+  type Admission,
   type CommitPoint,
   type DoneLedger,
-  decideSession,
   type LaneInput,
   LaneResults,
   OffsetTracker,
   queuedBytes,
   type RecordPlace,
-  type ReplayPolicy,
   type ResultEffect,
   type SessionDecision,
   type Skip,
 } from '@mirrorstream/replay';
+import type { ExposureCounts } from './admission/exposure-counts.ts';
 import type { LaneRunner } from './lane-runner.ts';
 import type { PartitionWindow } from './run-plan.ts';
 
 export interface PartitionSurroundings {
   /** Of a run: what of this partition is to be played. Null: all. */
   readonly window: PartitionWindow | null;
-  readonly policy: ReplayPolicy;
+  /** What is admitted now. */
+  readonly admission: () => Admission;
+  readonly exposure: ExposureCounts;
   readonly maxRememberedSessions: number;
   readonly openLane: (partition: Partition, sessionId: string) => LaneRunner;
   /** A result of this partition, to be published; `settle` when it is acknowledged. */
@@ -37,10 +39,16 @@ export interface PartitionStart {
 }
 
 interface Session {
-  readonly decision: SessionDecision;
+  /** Of the first envelope that was seen: what the session is judged by. */
+  first: Pick<Envelope, 'context' | 'samplingDraw'>;
+  decision: SessionDecision;
+  /** Of the transaction whose parts come now: all of them are played, or none. */
+  transaction: { readonly seq: number; readonly skip: Skip | null };
   lane: LaneRunner | null;
-  /** Of a session that is not played. */
-  readonly skipped: LaneResults | null;
+  /** While it is not played and has no lane. */
+  skipped: LaneResults | null;
+  /** Of the exposure that it was counted in last. */
+  generation: number;
   /** The newest envelope part taken in, to recognise repeats while there is no lane to do so. */
   seq: number;
   part: number;
@@ -209,12 +217,41 @@ export class Partition {
       session.part = part;
       session.last = lastPart;
     }
-    if (session.skipped !== null && session.decision.kind !== 'replay') {
-      this.laneResult(session.skipped.ofSkipped(place, envelope, skipOf(session.decision)));
+    const skip = this.#skipOf(session, envelope, seq);
+    this.#countExposure(session, lastPart, skip);
+    if (session.lane === null && session.decision.kind !== 'replay' && skip !== null) {
+      session.skipped ??= new LaneResults(envelope.sessionId);
+      this.laneResult(session.skipped.ofSkipped(place, envelope, skip));
       return;
     }
-    session.lane ??= this.#openLane(envelope.sessionId);
-    session.lane.feed({ kind: 'envelope', place, envelope, sizeBytes: queuedBytes(envelope) });
+    session.lane ??= this.#openLane(envelope.sessionId, session);
+    const sizeBytes = queuedBytes(envelope);
+    session.lane.feed({ kind: 'envelope', place, envelope, sizeBytes, ...(skip === null ? {} : { skip }) });
+  }
+
+  /** Sessions under way follow what is admitted now, from their next transaction on. */
+  decideAnew(): void {
+    const admission = this.#surroundings.admission();
+    for (const session of this.#sessions.values()) session.decision = admission.session(session.first);
+  }
+
+  #skipOf(session: Session, envelope: Envelope, seq: number): Skip | null {
+    if (session.transaction.seq === seq) return session.transaction.skip;
+    const { decision } = session;
+    let skip: Skip | null = null;
+    if (decision.kind !== 'replay') skip = skipOf(decision);
+    else if (envelope.part === 0) skip = this.#surroundings.admission().transaction(envelope);
+    session.transaction = { seq, skip };
+    return skip;
+  }
+
+  #countExposure(session: Session, lastPart: boolean, skip: Skip | null): void {
+    const { exposure } = this.#surroundings;
+    if (session.generation !== exposure.generation) {
+      session.generation = exposure.generation;
+      exposure.session(session.decision.kind === 'replay');
+    }
+    if (lastPart) exposure.transaction(skip === null);
   }
 
   #takeSessionEnd(place: RecordPlace, sessionId: string, atUs: number): void {
@@ -224,7 +261,10 @@ export class Partition {
     else this.laneResult((session?.skipped ?? new LaneResults(sessionId)).ofSessionEnd(end));
   }
 
-  #openLane(sessionId: string): LaneRunner {
+  #openLane(sessionId: string, session: Session): LaneRunner {
+    // What was never ended while the session was not played does not end any more.
+    for (const offset of session.skipped?.release(null) ?? []) this.tracker.resolve(offset);
+    session.skipped = null;
     const runner = this.#surroundings.openLane(this, sessionId);
     this.runners.add(runner);
     return runner;
@@ -236,15 +276,23 @@ export class Partition {
     if (known !== undefined) {
       this.#sessions.delete(sessionId);
       this.#sessions.set(sessionId, known);
+      if (known.first.context === undefined && context !== undefined) {
+        // The first that came was in the midst of a transaction, and said nothing of the session.
+        known.first = { context, samplingDraw };
+        known.decision = this.#surroundings.admission().session(known.first);
+      }
       return known;
     }
-    // A transaction whose beginning never came has no context: its lane will say that it is incomplete.
-    const decision =
-      context === undefined
-        ? ({ kind: 'replay' } as const)
-        : decideSession({ database: context.database, user: context.user, samplingDraw }, this.#surroundings.policy);
-    const skipped = decision.kind === 'replay' ? null : new LaneResults(sessionId);
-    const session: Session = { decision, lane: null, skipped, seq: 0, part: -1, last: true };
+    const first = { context, samplingDraw };
+    const session: Session = {
+      first,
+      decision: this.#surroundings.admission().session(first),
+      transaction: { seq: 0, skip: null },
+      lane: null,
+      skipped: null,
+      generation: -1,
+      ...{ seq: 0, part: -1, last: true },
+    };
     this.#sessions.set(sessionId, session);
     this.#forgetOldest();
     return session;

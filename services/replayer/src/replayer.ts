@@ -3,7 +3,9 @@ import {
   deadLetterTopic,
   envelopesTopic,
   liveRun,
+  type MirrorControl,
   MirrorstreamError,
+  mirrorControl,
   type ReplayerSnapshot,
   replayerGroup,
 } from '@mirrorstream/domain';
@@ -23,8 +25,8 @@ import {
 } from '@mirrorstream/kafka';
 import type { Credentials, TargetAddress } from '@mirrorstream/pg-target';
 import { createPacing, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
-import type { RunningService, ServiceKit } from '@mirrorstream/service-kit';
-import { SnapshotPublisher } from '@mirrorstream/service-kit';
+import { ControlFollower, type RunningService, type ServiceKit, SnapshotPublisher } from '@mirrorstream/service-kit';
+import { AdmissionKeeper } from './admission/admission-keeper.ts';
 import { Alarm } from './alarm.ts';
 import { Backpressure } from './backpressure.ts';
 import { beforeDeadline, nowUs, settled } from './clock.ts';
@@ -79,6 +81,8 @@ export class Replayer implements RunningService {
   readonly #connector: Connector;
   readonly #gate: ConnectionGate;
   readonly #alarm: Alarm<LaneRunner>;
+  readonly #admission: AdmissionKeeper;
+  readonly #control: ControlFollower<MirrorControl> | null;
   readonly #backpressure: Backpressure;
   readonly #batcher: Batcher;
   readonly #results: ResultPublisher;
@@ -115,6 +119,9 @@ export class Replayer implements RunningService {
       pause: (partitions) => this.#consumer?.pause(partitions.map(({ number }) => this.#at(number))),
       resume: (partitions) => this.#consumer?.resume(partitions.map(({ number }) => this.#at(number))),
     });
+    this.#admission = this.#createAdmission();
+    // A run over the past is what it was planned to be.
+    this.#control = run === liveRun ? this.#createControl() : null;
     this.#batcher = createBatcher(
       parts.producer,
       { maxBufferedBytes: config.limits.maxResultBytes },
@@ -147,7 +154,8 @@ export class Replayer implements RunningService {
     const sources = {
       work: this.#work,
       gate: this.#gate,
-      queuedBytes: () => this.#backpressure.queuedBytes,
+      admission: this.#admission,
+      backpressure: this.#backpressure,
       resultBytes: () => this.#results.pendingBytes,
       partitions: () => this.#partitions.values(),
     };
@@ -161,6 +169,8 @@ export class Replayer implements RunningService {
   /** Joins the group; resolves when the first partitions are assigned and their past is read. */
   async start(): Promise<void> {
     this.#snapshots.start();
+    await this.#admission.start();
+    this.#control?.open();
     this.#consumer = await this.#parts.client.consume(
       {
         group: replayerGroup(this.#config.environment, this.#config.mirror, this.#config.run),
@@ -181,6 +191,8 @@ export class Replayer implements RunningService {
   async stop(deadlineMs: number): Promise<void> {
     const until = Date.now() + deadlineMs;
     this.#stopping = true;
+    this.#admission.stop();
+    this.#control?.close();
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#backpressure.stop();
     for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'drain' });
@@ -221,7 +233,8 @@ export class Replayer implements RunningService {
     for (const start of starts) {
       const partition = new Partition(start, {
         window: windowOf(plan, start.partition),
-        policy: this.#config.policy,
+        admission: () => this.#admission.admission,
+        exposure: this.#admission.exposure,
         maxRememberedSessions: this.#config.limits.maxRememberedSessions,
         openLane: (owner, sessionId) => this.#openLane(owner, sessionId),
         publish: (owner, effect, settle) => this.#publish(owner, effect, settle),
@@ -317,6 +330,7 @@ export class Replayer implements RunningService {
       },
     );
     if (this.#held) runner.feed({ kind: 'hold', on: true });
+    if (this.#admission.paused) runner.feed({ kind: 'pause', on: true });
     return runner;
   }
 
@@ -370,8 +384,9 @@ export class Replayer implements RunningService {
     const { read, resolved } = this.#totals();
     const lanes = [...this.#runners()].length;
     const state = { read, resolved, pending: read - resolved, lanes, partitions };
+    const played = { admission: this.#admission.snapshot(), queue: this.#backpressure.snapshot() };
     const of = { environment, mirror, instance, ...(run === liveRun ? {} : { run }) };
-    return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state };
+    return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state, ...played };
   }
 
   #totals(): Work {
@@ -433,6 +448,34 @@ export class Replayer implements RunningService {
     }
   }
 
+  #createAdmission(): AdmissionKeeper {
+    const { admission, pacing, limits, run } = this.#config;
+    return new AdmissionKeeper(
+      {
+        flags: admission,
+        lookMs: limits.shedLookMs,
+        live: run === liveRun,
+        replayDelayMs: pacing.mode === 'timed' ? pacing.replayDelayMs : 0,
+        maxSqlBytes: limits.maxSqlBytes,
+      },
+      {
+        partitions: () => this.#partitions.values(),
+        queuedBytes: () => this.#backpressure.queuedBytes,
+        logger: this.#kit.logger,
+      },
+    );
+  }
+
+  #createControl(): ControlFollower<MirrorControl> {
+    const { environment, mirror } = this.#config;
+    return new ControlFollower({
+      client: this.#parts.client,
+      subject: mirrorControl(environment, mirror),
+      logger: this.#kit.logger,
+      onChange: (state) => this.#admission.changed(state),
+    });
+  }
+
   #createResults(): ResultPublisher {
     const { environment, mirror, run, instance, limits } = this.#config;
     return new ResultPublisher(
@@ -453,6 +496,7 @@ export class Replayer implements RunningService {
         },
         onPressure: (on) => {
           this.#held = on;
+          this.#backpressure.hold(on);
           for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'hold', on });
         },
         onCut: (statements) => {

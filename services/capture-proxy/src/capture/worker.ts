@@ -1,8 +1,8 @@
 // Entry of the capture worker thread: the worker, its way to Kafka, and its end.
 import { parentPort, workerData } from 'node:worker_threads';
+import { captureControl, settingsInForce } from '@mirrorstream/domain';
 import { connectKafka } from '@mirrorstream/kafka';
-import { createLogger } from '@mirrorstream/service-kit';
-import { ControlFollower } from '../control/control-follower.ts';
+import { ControlFollower, createLogger } from '@mirrorstream/service-kit';
 import { createMonoClock } from '../forward/mono-clock.ts';
 import { occasionally } from '../occasionally.ts';
 import { CaptureWorker } from './capture-worker.ts';
@@ -40,10 +40,12 @@ const tell = (message: FromWorker): void => parentPort?.postMessage(message);
 
 const control = new ControlFollower({
   client,
-  source: settings.source,
-  flags: settings.flags,
+  subject: captureControl(settings.source),
   logger,
-  onSettings: (inForce) => tell({ kind: 'control', settings: inForce }),
+  onChange: ({ control, revision }) => {
+    const inForce = settingsInForce(settings.flags, control);
+    tell({ kind: 'control', settings: { ...inForce, revision: revision === null ? null : String(revision) } });
+  },
 });
 
 parentPort?.on('message', (message: ToWorker) => {

@@ -1,10 +1,19 @@
 // `mirrorstream capture`: says what is captured, and changes it while the proxies run.
-import { exitCodes, MirrorstreamError, type Snapshot, snapshotKey, statusTopic } from '@mirrorstream/domain';
+import {
+  captureControl,
+  changeCaptureControl,
+  encodeCaptureControl,
+  exitCodes,
+  MirrorstreamError,
+  type Snapshot,
+  snapshotKey,
+  statusTopic,
+} from '@mirrorstream/domain';
 import { connectKafka, type KafkaClient, type KafkaLogger } from '@mirrorstream/kafka';
 import { helpText } from '../command-line.ts';
+import { readControl, writeControl } from '../control-record.ts';
 import { followSnapshots } from '../snapshot-feed.ts';
 import { checkAnswers, inTime, pause, type StackScope, stackScope, unreachable } from '../stack-scope.ts';
-import { readControl, writeControl } from './control-record.ts';
 import { type CaptureReport, captureJson, captureText, notAcknowledged } from './report.ts';
 import { type CaptureRequest, captureCommand, readCaptureRequest } from './request.ts';
 import { proxyStates } from './states.ts';
@@ -48,11 +57,14 @@ function exitCodeOf({ change, waitMs }: CaptureRequest, report: CaptureReport): 
 
 async function changeAndWatch(client: KafkaClient, scope: StackScope, request: CaptureRequest): Promise<CaptureReport> {
   const { source } = scope;
-  const present = await inTime(readControl(client, source, logger), scope);
+  const subject = captureControl(source);
+  const present = await inTime(readControl(client, subject, logger), scope);
   let { control, revision } = present;
   if (request.change !== null) {
-    revision = await inTime(writeControl(client, source, present, request.change), scope);
-    control = (await inTime(readControl(client, source, logger), scope)).control;
+    const { change } = request;
+    const json = change === 'clear' ? null : encodeCaptureControl(changeCaptureControl(present.control, change));
+    revision = await inTime(writeControl(client, subject.key, json), scope);
+    control = (await inTime(readControl(client, subject, logger), scope)).control;
   }
   const newest = new Map<string, Snapshot>();
   let crash: Error | undefined;

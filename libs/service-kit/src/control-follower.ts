@@ -1,27 +1,26 @@
-// Follows the control topic from the capture worker: what is to be in force, told at once and at each change. Never gives up.
-import { type CaptureSettings, controlTopic, settingsInForce } from '@mirrorstream/domain';
+// Follows the control topic from a service: what it says, told at once and at each change. Never gives up.
+import { controlTopic } from '@mirrorstream/domain';
 import type { KafkaClient, KafkaLogger } from '@mirrorstream/kafka';
-import { ControlReader, type ControlState, ensureControlTopic } from '@mirrorstream/service-kit';
-import type { SettingsInForce } from '../capture/worker-protocol.ts';
+import { ControlReader, type ControlState, type ControlSubject } from './control-reader.ts';
+import { ensureControlTopic } from './topics.ts';
 
 const retryMinMs = 200;
 const retryMaxMs = 10_000;
 
-export interface ControlFollowerOptions {
+export interface ControlFollowerOptions<Control> {
   readonly client: KafkaClient;
-  readonly source: string;
-  readonly flags: CaptureSettings;
+  readonly subject: ControlSubject<Control>;
   readonly logger: KafkaLogger;
-  readonly onSettings: (settings: SettingsInForce) => void;
+  readonly onChange: (state: ControlState<Control>) => void;
 }
 
-export class ControlFollower {
-  readonly #options: ControlFollowerOptions;
-  #reader: ControlReader | null = null;
+export class ControlFollower<Control> {
+  readonly #options: ControlFollowerOptions<Control>;
+  #reader: ControlReader<Control> | null = null;
   #closed = false;
   #said = false;
 
-  constructor(options: ControlFollowerOptions) {
+  constructor(options: ControlFollowerOptions<Control>) {
     this.#options = options;
   }
 
@@ -50,12 +49,12 @@ export class ControlFollower {
   }
 
   async #readOn(): Promise<void> {
-    const { client, source, logger } = this.#options;
+    const { client, subject, logger, onChange } = this.#options;
     this.#reader = await ControlReader.start({
       client,
-      source,
+      subject,
       logger,
-      onChange: (state) => this.#tell(state),
+      onChange,
       onCrash: (err) => {
         logger.warn({ err }, 'the control topic cannot be followed any more: trying anew');
         if (!this.#closed) void this.#follow();
@@ -74,11 +73,6 @@ export class ControlFollower {
     } finally {
       await admin.close();
     }
-  }
-
-  #tell({ control, revision }: ControlState): void {
-    const { flags, onSettings } = this.#options;
-    onSettings({ ...settingsInForce(flags, control), revision: revision === null ? null : String(revision) });
   }
 
   #say(details: object, message: string): void {

@@ -19,15 +19,12 @@ export function contextFrames(context: SessionContext, connection: 'fresh' | 'us
 }
 
 /** The frames that prepare statements on a connection that may have others of these names. */
-export function statementFrames(
-  statements: readonly PreparedStatement[],
-  sqlStatements: readonly SqlStatement[],
-): Uint8Array | 'damaged' {
+export function statementFrames(statements: Statements): Uint8Array | 'damaged' {
   const writer = new WireWriter();
-  return writeStatements(writer, { statements, sqlStatements }, true) ? writer.take() : 'damaged';
+  return writeStatements(writer, statements, true) ? writer.take() : 'damaged';
 }
 
-interface Statements {
+export interface Statements {
   readonly statements: readonly PreparedStatement[];
   readonly sqlStatements: readonly SqlStatement[];
 }

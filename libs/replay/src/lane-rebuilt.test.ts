@@ -88,6 +88,15 @@ describe('a session on a connection that has not its past', () => {
     assert.equal(stage.results().length, 4);
   });
 
+  it('is given a statement once its turn comes, when it was taken in while another exchange was under way', () => {
+    const stage = rebuilt();
+    const sqlStatements = [{ name: 'p', sql: 'PREPARE p AS SELECT 1' }];
+    stage.take(envelope({ seq: 5 }, select), envelope({ seq: 6, context: { ...context(), sqlStatements } }, select));
+    assert.deepEqual(stage.seen(), ['F Query']);
+    stage.mirror(tag('SELECT 0'), ready());
+    assert.deepEqual(stage.seen(), ['#5 replayed =', 'F Close / F Sync / F Query']);
+  });
+
   it('cannot use temporary tables of its past, but those it makes after production’s session has lost all others', () => {
     const needs = [DependencyReason.TEMP_TABLE];
     const stage = new LaneStage();

@@ -276,8 +276,9 @@ export class Lane {
       this.#flights.forgetNames();
       return this.#tellContext(bytes, seq);
     }
-    const missing = begins ? this.#history.prepare(envelope.context, (name) => this.#flights.isPrepared(name)) : null;
-    if (missing !== null) return this.#flights.size > 0 ? 'wait' : this.#tellContext(missing, seq);
+    const missing = begins ? this.#history.unprepared(envelope.context, (it) => this.#flights.isPrepared(it)) : null;
+    if (missing !== null)
+      return this.#flights.size > 0 ? 'wait' : this.#tellContext(this.#history.prepare(missing), seq);
     return this.#flights.head?.kind === 'context' ? 'wait' : 'go';
   }
 

@@ -1,7 +1,7 @@
 // What the mirror's session has been through, against what an envelope takes for granted.
 import type { NotComparedReason } from '@mirrorstream/domain';
 import { DependencyReason, type Envelope, type SessionContext } from '@mirrorstream/envelope';
-import { contextFrames, statementFrames } from './context-frames.ts';
+import { contextFrames, type Statements, statementFrames } from './context-frames.ts';
 
 const bit = (reason: DependencyReason): number => 1 << reason;
 const bitsOf = (reasons: readonly DependencyReason[]): number =>
@@ -93,13 +93,17 @@ export class SessionHistory {
     return bytes;
   }
 
-  /** What prepares the statements that an envelope uses and a rebuilt session may not have; null: nothing. */
-  prepare(context: SessionContext | undefined, isPrepared: (name: string) => boolean): Uint8Array | null | 'damaged' {
+  /** The statements that an envelope uses and a rebuilt session may not have; null: none. */
+  unprepared(context: SessionContext | undefined, isPrepared: (name: string) => boolean): Statements | null {
     if (!this.#rebuilt || context === undefined) return null;
     const statements = context.statements.filter(({ name }) => !isPrepared(name));
     const sqlStatements = context.sqlStatements.filter(({ name, sql }) => this.#prepared.get(name) !== sql);
-    if (statements.length === 0 && sqlStatements.length === 0) return null;
-    for (const { name, sql } of sqlStatements) this.#prepared.set(name, sql);
-    return statementFrames(statements, sqlStatements);
+    return statements.length === 0 && sqlStatements.length === 0 ? null : { statements, sqlStatements };
+  }
+
+  /** The frames that prepare them, which go out now. */
+  prepare(statements: Statements): Uint8Array | 'damaged' {
+    for (const { name, sql } of statements.sqlStatements) this.#prepared.set(name, sql);
+    return statementFrames(statements);
   }
 }

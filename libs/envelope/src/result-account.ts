@@ -4,6 +4,8 @@
 // Only whole transactions (last parts) count, in the session's order.
 
 export const resultAccountHeader = 'settles';
+/** Of a results record that was a dead letter: the offset it had when nobody could decode it, in the same partition. */
+export const retryHeader = 'retry-of';
 
 export interface ResultAccount {
   /** The highest envelopes offset that a result in the record is about; -1 when there is none. */

@@ -14,6 +14,7 @@ Commands:
   capture         switch capture off and on, choose the share of sessions and what is kept, while it runs
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them
+  dead-letter     what could not be decoded: look at it, and try it again after an upgrade
   capture-proxy   one service by itself: forward and capture
   replayer        one service by itself: play the log to one mirror
   comparer        one service by itself: classify what differs

@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   capture: async () => endingProcess((await import('./capture/command.ts')).capture),
   replay: async () => endingProcess((await import('./history/replay.ts')).replay),
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
+  'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: () => serviceMain('replayer'),
   comparer: () => serviceMain('comparer'),

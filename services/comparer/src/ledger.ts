@@ -14,6 +14,9 @@ import { SessionTable, type SessionTableLimits } from './session-table.ts';
 /** What a result is to the counts. */
 export type Novelty = 'counted' | 'duplicate' | 'sessionEnd';
 
+/** Stands for the index in a record, of which there is none. */
+const RETRY = -1;
+
 export interface StatementCount {
   readonly class: StatementClass;
   readonly notCompared: NotComparedReason | '';
@@ -81,6 +84,22 @@ export class PartitionLedger {
     }
     if (counted > 0) this.add('failed', 'undecodable', counted);
     return counted;
+  }
+
+  /** A record that was counted by `countUndecodable` can be decoded after all. False: that was said before, or is not so. */
+  retryUndecodable(offset: bigint, transactions: number): boolean {
+    const failed = this.reasons['failed/undecodable'] ?? 0;
+    if (failed < transactions || !this.sessions.noteAnonymous(offset, RETRY)) {
+      this.duplicates += transactions;
+      return false;
+    }
+    this.add('failed', 'undecodable', -transactions);
+    return true;
+  }
+
+  /** A result of such a record. */
+  countRetried(result: Result): void {
+    if (result.ref?.lastPart && !result.sessionEnd) this.countTransactions(result);
   }
 
   countStatement(statement: StatementCount): void {

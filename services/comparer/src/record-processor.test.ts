@@ -170,6 +170,23 @@ describe('record processor', () => {
     assert.equal(feed(Buffer.from('without a header')).undecodable?.accounted, false);
   });
 
+  it('counts for what they are the transactions of a record that can be decoded after all, once', () => {
+    const { ledger, feed } = setUp();
+    const settles = JSON.stringify({ upTo: '9', sessions: { a: [2, 1, 2] } });
+    const [letter] = feed(Buffer.from('spoiled'), { settles }).outgoing;
+    assert.equal(letter?.headers?.['counted'], '2');
+    const value = batchOf([replayed('a', 1, [statements.match]), notReplayed('a', 2, ResultOutcome.FAILED, 'timeout')]);
+    const retried = feed(value, { settles, 'retry-of': '0' });
+    assert.equal(retried.outgoing.length, 1, 'a verdict');
+    const once = ledger.snapshot(1);
+    assert.deepEqual([once.outcomes.replayed, once.outcomes.failed, once.statements.match], [1, 1, 1]);
+    assert.deepEqual(once.reasons, { 'failed/undecodable': 0, 'failed/timeout': 1 });
+    feed(value, { settles, 'retry-of': '0' });
+    feed(value, { settles, 'retry-of': '5' });
+    const again = ledger.snapshot(1);
+    assert.deepEqual([again.outcomes, again.statements, again.duplicates], [once.outcomes, once.statements, 4]);
+  });
+
   it('sends a record it cannot decode to the dead letter and goes on', () => {
     const { ledger, feed } = setUp();
     for (const poison of [Buffer.from('not protobuf at all'), null]) {

@@ -4,9 +4,12 @@ import { deadLetterTopic, MirrorstreamError, verdictsTopic } from '@mirrorstream
 import {
   decodeResultAccount,
   decodeResultBatch,
+  type EnvelopeRef,
   encodeVerdictBatch,
+  type Result,
   type ResultBatch,
   resultAccountHeader,
+  retryHeader,
 } from '@mirrorstream/envelope';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
 import type { Judge, VerdictInit } from './judge.ts';
@@ -53,11 +56,15 @@ export class RecordProcessor {
     } catch (error) {
       if (!(error instanceof MirrorstreamError) || error.code !== 'undecodable') throw error;
       const account = decodeResultAccount(record.headers[resultAccountHeader]);
-      if (account !== null) ledger.countUndecodable(account.sessions);
+      const counted = account === null ? null : ledger.countUndecodable(account.sessions);
       const undecodable = { error, accounted: account !== null };
-      return { outgoing: [this.deadLetter(partition, record)], undecodable, results: 0 };
+      return { outgoing: [this.deadLetter(partition, record, counted)], undecodable, results: 0 };
     }
-    const judged = this.judgeBatch(ledger, batch, record.offset);
+    const retryOf = record.headers[retryHeader];
+    const judged =
+      retryOf === undefined
+        ? this.judgeBatch(ledger, batch, record.offset)
+        : this.judgeRetried(ledger, batch, record.offset, retryOf);
     return { outgoing: this.encode(judged, partition), undecodable: null, results: batch.results.length };
   }
 
@@ -66,11 +73,28 @@ export class RecordProcessor {
     for (const result of batch.results) {
       const { ref } = result;
       if (ref === undefined || ledger.count(result, ref) !== 'counted') continue;
-      const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset);
-      for (const found of classes) ledger.countStatement(found satisfies Classification);
-      judged.push({ verdict, sizeBytes });
+      judged.push(this.judgeOne(ledger, result, ref, offset));
     }
     return judged;
+  }
+
+  /** What was counted as failed, as nobody could decode it, for what it is. */
+  private judgeRetried(ledger: PartitionLedger, batch: ResultBatch, offset: bigint, retryOf: string): JudgedResult[] {
+    const results = batch.results.filter(({ sessionEnd }) => !sessionEnd);
+    const transactions = results.filter(({ ref }) => ref?.lastPart).length;
+    if (!/^\d{1,19}$/.test(retryOf) || !ledger.retryUndecodable(BigInt(retryOf), transactions)) return [];
+    return results.flatMap((result) => {
+      const { ref } = result;
+      if (ref === undefined) return [];
+      ledger.countRetried(result);
+      return [this.judgeOne(ledger, result, ref, offset)];
+    });
+  }
+
+  private judgeOne(ledger: PartitionLedger, result: Result, ref: EnvelopeRef, offset: bigint): JudgedResult {
+    const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset);
+    for (const found of classes) ledger.countStatement(found satisfies Classification);
+    return { verdict, sizeBytes };
   }
 
   private encode(judged: readonly JudgedResult[], partition: number): OutgoingRecord[] {
@@ -94,7 +118,7 @@ export class RecordProcessor {
     return outgoing;
   }
 
-  private deadLetter(partition: number, record: IncomingRecord): OutgoingRecord {
+  private deadLetter(partition: number, record: IncomingRecord, counted: number | null): OutgoingRecord {
     return {
       topic: deadLetterTopic(this.options.environment, this.options.mirror, this.options.run),
       partition: partition % this.options.deadLetterPartitions,
@@ -102,6 +126,7 @@ export class RecordProcessor {
       value: record.value,
       headers: {
         ...record.headers,
+        ...(counted === null ? {} : { counted: String(counted) }),
         topic: this.options.resultsTopic,
         partition: String(partition),
         offset: String(record.offset),

@@ -21,7 +21,8 @@ export function deadLetter(
   record: IncomingRecord,
   reason: string,
 ): OutgoingRecord {
-  const headers = { topic: from.topic, partition: String(from.partition), offset: String(record.offset), reason };
+  const origin = { topic: from.topic, partition: String(from.partition), offset: String(record.offset), reason };
+  const headers = { ...record.headers, ...origin };
   return { topic, partition: 0, key: null, value: record.value, headers };
 }
 

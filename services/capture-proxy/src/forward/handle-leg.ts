@@ -18,7 +18,7 @@ export class HandleLeg implements Leg {
   #events: LegEvents | null = null;
   #request: WriteRequest;
   #writing = false;
-  #endWanted = false;
+  #end: 'open' | 'underWay' | 'done' = 'open';
   #closed = false;
 
   constructor(uv: Libuv, handle: TcpHandle, peer: string) {
@@ -68,20 +68,24 @@ export class HandleLeg implements Leg {
   }
 
   end(): void {
-    if (this.#closed || this.#endWanted) return;
-    this.#endWanted = true;
+    if (this.#closed || this.#end !== 'open') return;
+    this.#end = 'underWay';
     // libuv itself waits for queued writes before it sends FIN.
     const request = new this.#uv.ShutdownRequest();
-    request.oncomplete = () => undefined;
-    this.#handle.shutdown(request); // ENOTCONN: the peer has gone already, which its leg reports by itself
+    const onDone = (): void => {
+      this.#end = 'done';
+    };
+    request.oncomplete = onDone;
+    if (this.#handle.shutdown(request) !== 0) onDone(); // ENOTCONN: the peer has gone already, which its leg reports by itself
   }
 
   reset(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#events = null;
-    // Refused while a half-close is under way: then an ordinary close has to do.
-    if (this.#handle.reset(() => undefined) !== 0) this.#handle.close(() => undefined);
+    // While a half-close is under way libuv refuses a reset, and Node's handle would then never close at all: an ordinary close has to do.
+    if (this.#end === 'underWay') this.#handle.close(() => undefined);
+    else this.#handle.reset(() => undefined);
   }
 
   close(): void {

@@ -16,10 +16,7 @@ export class StreamLeg implements Leg {
     this.peer = peer;
     this.#stream = stream;
     this.#tcp = tcp;
-    stream.on('end', () => {
-      this.#ended = true;
-      this.#events?.onEnd();
-    });
+    stream.on('end', () => this.#onEnded());
     stream.on('drain', () => this.#events?.onDrained());
     stream.on('error', (error: NodeJS.ErrnoException) => this.#onFailed(error.code ?? 'EUNKNOWN'));
     stream.on('close', () => {
@@ -28,7 +25,7 @@ export class StreamLeg implements Leg {
     });
     if (tcp !== stream) tcp.on('error', ignore);
     if (stream.destroyed) this.#failure = 'ECONNRESET';
-    this.#ended = stream.readableEnded;
+    if (stream.readableEnded) this.#onEnded();
   }
 
   start(events: LegEvents): void {
@@ -71,8 +68,11 @@ export class StreamLeg implements Leg {
   reset(): void {
     this.#closed = true;
     this.#events = null;
-    this.#tcp.resetAndDestroy();
-    this.#stream.destroy();
+    const { writableEnded, writableFinished } = this.#stream;
+    // While a half-close is under way a reset is refused, and the socket would never close: an ordinary close has to do. TLS around
+    // it follows by itself; destroyed in the same turn as its TCP connection while it writes, it crashes Node (24.21).
+    if (writableEnded && !writableFinished) this.#tcp.destroy();
+    else this.#tcp.resetAndDestroy();
   }
 
   close(): void {
@@ -80,6 +80,18 @@ export class StreamLeg implements Leg {
     this.#events = null;
     // Not destroy(): what the stream still buffers belongs to the peer.
     this.#stream.destroySoon();
+  }
+
+  #onEnded(): void {
+    // A write of TLS's own (the tickets after a handshake) may have met the reset, and nobody hears of that: reading then finds an end,
+    // and writing waits for ever. A connection that is gone has no peer any more; one that this side has not ended, too, has.
+    const stream = this.#stream;
+    if (this.#tcp !== stream && !stream.writableEnded && stream.remoteAddress === undefined) {
+      this.#onFailed('ECONNRESET');
+      return;
+    }
+    this.#ended = true;
+    this.#events?.onEnd();
   }
 
   #onFailed(code: string): void {

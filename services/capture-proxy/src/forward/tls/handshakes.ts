@@ -67,8 +67,8 @@ function untilSecure(socket: Socket, tls: TLSSocket, event: 'secure' | 'secureCo
         resolve();
         return;
       }
+      // `tls` follows. Destroyed in this turn, too, it crashes Node (24.21) if a part of the handshake is being written.
       socket.destroy();
-      tls.destroy();
       reject(error);
     };
     const onSecure = (): void => done(null);

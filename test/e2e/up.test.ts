@@ -3,49 +3,19 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { accountingProblems, divergenceClasses, type Status, statusSchema } from '@mirrorstream/domain';
 import {
   createDatabase,
   execute,
-  removeDirectory,
   sharedKafka,
   sharedPostgres,
-  temporaryDirectory,
   uniqueName,
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-import { Command, type Ended, run, untilReady } from './up-process.ts';
-
-const stackTimeoutMs = 240_000;
-
-async function scratch(t: TestContext): Promise<string> {
-  const folder = await temporaryDirectory('e2e');
-  t.after(() => removeDirectory(folder));
-  return folder;
-}
-
-/** Started for one test, ended with it. */
-function start(
-  t: TestContext,
-  args: readonly string[],
-  folder: string,
-  env?: Readonly<Record<string, string>>,
-): Command {
-  const command = new Command(args, folder, env);
-  t.after(() => command.clear());
-  return command;
-}
-
-/** The one object on stdout; it must be valid, drained and add up. */
-function drainedStatus({ code, stdout, stderr }: Ended): Status {
-  assert.equal(code, 0, stderr);
-  assert.equal(stdout.trimEnd().split('\n').length, 1, 'exactly one line on stdout');
-  const status = statusSchema.parse(JSON.parse(stdout));
-  assert.deepEqual(accountingProblems(status, { drained: true }), []);
-  return status;
-}
+import { run, untilReady } from './up-process.ts';
+import { drainedStatus, scratch, stackTimeoutMs, start } from './up-scene.ts';
 
 async function statusOf(dataDir: string, folder: string): Promise<Status> {
   const { code, stdout, stderr } = await run(['status', '--json', '--data-dir', dataDir], folder);

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, readFile, rename } from 'node:fs/promises';
+import { type AddressInfo, createServer as listenTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { createServer, type SecureVersion } from 'node:tls';
 import { promisify } from 'node:util';
 import {
   type CertificateAuthority,
@@ -197,6 +199,20 @@ describe("TLS on the client's leg", { timeout: 120_000 }, () => {
     await assert.rejects(asked, { code: 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' });
   });
 
+  it('is TLS 1.2 at least, however the client asks for less', async () => {
+    const proxy = await startProxy(at(plain), ...pair(other));
+    const only = (version: SecureVersion) => ({ ca, minVersion: version, maxVersion: version });
+    const older = { ...only('TLSv1.1'), ciphers: 'DEFAULT@SECLEVEL=0' };
+    await assert.rejects(requestTls(await openSocket(proxy.port), older), { code: /PROTOCOL_VERSION/ });
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const socket = await requestTls(await openSocket(proxy.port), only(version));
+      assert.equal(socket.getProtocol(), version);
+      socket.write(startupMessage({ user: 'postgres' }));
+      await readUntil(socket, readyIdle);
+      socket.destroy();
+    }
+  });
+
   it('takes one request for encryption, and none inside it', async () => {
     const proxy = await startProxy(at(plain), ...pair(other));
     const socket = await requestTls(await openSocket(proxy.port), { ca });
@@ -247,6 +263,27 @@ describe('TLS passed through', { timeout: 120_000 }, () => {
 });
 
 describe("TLS on the server's leg", { timeout: 120_000 }, () => {
+  it('is TLS 1.2 at least, however little the server offers', async (t) => {
+    const old = createServer({
+      key: await readFile(same.keyFile),
+      cert: await readFile(same.certFile),
+      minVersion: 'TLSv1.1',
+      maxVersion: 'TLSv1.1',
+      ciphers: 'DEFAULT@SECLEVEL=0',
+    });
+    const tcp = listenTcp((socket) => {
+      socket.once('data', () => {
+        socket.write('S');
+        old.emit('connection', socket);
+      });
+    }).listen(0, '127.0.0.1');
+    t.after(() => tcp.close());
+    await once(tcp, 'listening');
+    const { port } = tcp.address() as AddressInfo;
+    const proxy = await startProxy(`127.0.0.1:${port}`, '--source-tls', 'require');
+    await assert.rejects(ask(proxy.via(plain.url), 'SELECT 1'), { code: '08006', message: /PROTOCOL/ });
+  });
+
   const login = (proxy: ProxyProcess) =>
     ask(proxy.via(encrypted.url, userOf('tlsOnly'), passwordOf('tlsOnly')), isEncrypted);
 

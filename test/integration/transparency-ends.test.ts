@@ -2,19 +2,28 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startPostgres, waitFor, withClient } from '@mirrorstream/testkit';
+import { encryptedLegs, plainLegs } from './transparency/legs.ts';
 import { forwardings, ProxyProcess } from './transparency/proxy-process.ts';
 import { End, frames, openSession, startup, welcome } from './transparency/raw-client.ts';
 import { ScriptedServer } from './transparency/scripted-server.ts';
 
 const block = Buffer.alloc(1024 * 1024, 'transparent ');
 
-for (const forwarding of forwardings) {
-  describe(`the end of a connection (${forwarding})`, { timeout: 120_000 }, () => {
+/** In order, and not. */
+const leavings: readonly ((end: End) => void)[] = [(end) => end.socket.end(), (end) => end.reset()];
+/** Encrypted legs are streams whatever `forwarding` says: where one is plain, the two ways meet. */
+const modes = [
+  ...forwardings.map((forwarding) => [forwarding, plainLegs] as const),
+  ...encryptedLegs.map((legs) => ['handles', legs] as const),
+];
+
+for (const [forwarding, legs] of modes) {
+  describe(`the end of a connection (${forwarding}, ${legs.name})`, { timeout: 120_000 }, () => {
     let server: ScriptedServer;
     let proxy: ProxyProcess;
     before(async () => {
-      server = await ScriptedServer.start();
-      proxy = await ProxyProcess.start(forwarding, 'captured', server);
+      server = await ScriptedServer.start(legs);
+      proxy = await ProxyProcess.start(forwarding, 'captured', server, legs);
     });
     after(async () => {
       await proxy?.service.kill9();
@@ -30,7 +39,7 @@ for (const forwarding of forwardings) {
     };
 
     it('a client that half-closes still gets all that the server goes on sending', async () => {
-      const { client, server: other } = await openSession(proxy.port, server);
+      const { client, server: other } = await openSession(proxy, server);
       await client.send(Buffer.from('last words'));
       client.socket.end();
       await waitFor(() => other.ended, { what: 'the half-close to arrive' });
@@ -44,8 +53,8 @@ for (const forwarding of forwardings) {
 
     it('a client that half-closes right after its start-up packet is served', async () => {
       for (let i = 0; i < 10; i++) {
-        const client = await End.connect(proxy.port);
         const meeting = server.next();
+        const client = await proxy.connect();
         await client.send(startup());
         client.socket.end();
         const other = await meeting;
@@ -59,7 +68,7 @@ for (const forwarding of forwardings) {
     });
 
     it('a server that half-closes still gets all that the client goes on sending', async () => {
-      const { client, server: other } = await openSession(proxy.port, server);
+      const { client, server: other } = await openSession(proxy, server);
       await other.send(Buffer.from('no more from here'));
       other.socket.end();
       await waitFor(() => client.ended, { what: 'the half-close to arrive' });
@@ -73,9 +82,9 @@ for (const forwarding of forwardings) {
 
     it('a reset of either side reaches the other as a reset, not as an end', async () => {
       for (const who of ['client', 'server'] as const) {
-        const session = await openSession(proxy.port, server);
+        const session = await openSession(proxy, server);
         const other = who === 'client' ? session.server : session.client;
-        session[who].socket.resetAndDestroy();
+        session[who].reset();
         await nothingIsLeft(session.client, session.server);
         assert.deepEqual([other.failure, other.ended], ['ECONNRESET', false], `the ${who} reset`);
       }
@@ -83,12 +92,12 @@ for (const forwarding of forwardings) {
 
     it('a reset reaches a side that had half-closed before', async () => {
       for (const who of ['client', 'server'] as const) {
-        const session = await openSession(proxy.port, server);
+        const session = await openSession(proxy, server);
         const [resetting, other] =
           who === 'client' ? [session.client, session.server] : [session.server, session.client];
         other.socket.end();
         await waitFor(() => resetting.ended, { what: 'the half-close to arrive' });
-        resetting.socket.resetAndDestroy();
+        resetting.reset();
         await nothingIsLeft(session.client, session.server);
         assert.deepEqual([other.failure, other.ended], ['ECONNRESET', false], `the ${who} reset`);
       }
@@ -96,7 +105,7 @@ for (const forwarding of forwardings) {
 
     it('a reset reaches the other side while bytes for the resetting side are stuck', async () => {
       for (const who of ['client', 'server'] as const) {
-        const session = await openSession(proxy.port, server);
+        const session = await openSession(proxy, server);
         const [resetting, other] =
           who === 'client' ? [session.client, session.server] : [session.server, session.client];
         resetting.socket.pause();
@@ -104,7 +113,7 @@ for (const forwarding of forwardings) {
           while (!other.socket.destroyed) await other.send(block, false);
         })();
         await proxy.isStill();
-        resetting.socket.resetAndDestroy();
+        resetting.reset();
         await sending;
         await nothingIsLeft(session.client, session.server);
         // Who writes into a reset connection may be told of a broken pipe.
@@ -113,13 +122,33 @@ for (const forwarding of forwardings) {
       }
     });
 
-    it('a client that is gone before its start-up packet is whole leaves nothing behind', async () => {
+    it('a reset in the midst of what both send ends that session, and nothing else', async () => {
+      const chunk = block.subarray(0, 96 * 1024);
+      for (let i = 0; i < 30; i++) {
+        const session = await openSession(proxy, server);
+        const sending = [session.client, session.server].map(async (end) => {
+          while (!end.socket.destroyed) await end.send(chunk, false);
+        });
+        const resetting = i % 2 === 0 ? session.client : session.server;
+        await resetting.has(i * 50_000);
+        resetting.reset();
+        await Promise.all(sending);
+        await nothingIsLeft(session.client, session.server);
+      }
+    });
+
+    it('a client that is gone before its start-up packet is whole leaves nothing behind', async (t) => {
+      // With TLS passed through the server has been reached by then.
+      server.onConnection = (end) => end.socket.on('end', () => end.socket.end());
+      t.after(() => {
+        server.onConnection = null;
+      });
       const packet = startup();
       for (const sent of [0, 1, 7, packet.length - 1]) {
-        for (const how of ['end', 'resetAndDestroy'] as const) {
-          const client = await End.connect(proxy.port);
+        for (const leave of leavings) {
+          const client = await proxy.connect();
           await client.send(packet.subarray(0, sent));
-          client.socket[how]();
+          leave(client);
           await nothingIsLeft(client);
         }
       }
@@ -134,12 +163,12 @@ for (const forwarding of forwardings) {
         server.onConnection = null;
       });
       for (let i = 0; i < 20; i++) {
-        const gone = await End.connect(proxy.port);
+        const gone = await proxy.connect();
         await gone.send(startup());
-        gone.socket.resetAndDestroy();
+        gone.reset();
         await gone.closed();
       }
-      const client = await End.connect(proxy.port);
+      const client = await proxy.connect();
       await client.send(startup());
       await client.has(welcome.length);
       client.socket.end();
@@ -154,11 +183,11 @@ describe('sessions of a real server that end early', { timeout: 180_000 }, () =>
     t.after(() => postgres.stop());
     const proxy = await ProxyProcess.start('handles', 'captured', postgres);
     t.after(() => proxy.service.kill9());
-    for (const how of ['end', 'resetAndDestroy'] as const) {
+    for (const leave of leavings) {
       const client = await backend(proxy.port, postgres.superuser);
       await client.ask("SET application_name = 'vanishing'");
       await client.ask('BEGIN; CREATE TABLE unfinished (i int); LOCK TABLE pg_description');
-      client.end.socket[how]();
+      leave(client.end);
       await client.end.closed();
       await withClient(postgres.url, (watch) =>
         waitFor(

@@ -19,6 +19,7 @@ test('a full file is accepted as it stands', () => {
       sasl: { mechanism: 'scram-sha-512', username: 'mirror', passwordEnv: 'KAFKA_PASSWORD' },
     },
     partitions: 8,
+    workers: 2,
     answers: 'digest',
     mirrors: {
       candidate: { urlEnv: 'CANDIDATE_URL', pacing: 'asap', exposure: 0.1, filters: { excludeUsers: ['batch'] } },

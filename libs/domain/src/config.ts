@@ -73,6 +73,7 @@ export const configFileSchema = z.strictObject({
   environment: name.optional(),
   listen: z.string().min(1).optional(),
   tls: tlsSchema.optional(),
+  workers: z.number().int().min(1).max(64).optional(),
   kafka: kafkaSchema.optional(),
   partitions: z.number().int().min(1).max(512).optional(),
   answers: z.enum(['none', 'digest', 'full']).optional(),

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { type SpawnedService, sharedKafka, spawnService, uniqueName, waitFor } from '@mirrorstream/testkit';
+import { flagsOf, type Legs, plainLegs } from './legs.ts';
+import { End } from './raw-client.ts';
 
 export const forwardings = ['handles', 'streams'] as const;
 /** `overflowing`: captured, with a ring so small that it runs full at once. */
@@ -23,27 +25,47 @@ export class ProxyProcess {
   readonly sourceName: string;
   readonly service: SpawnedService;
   readonly port: number;
+  readonly legs: Legs;
   readonly #healthPort: number;
 
-  private constructor(name: string, sourceName: string, service: SpawnedService, port: number, healthPort: number) {
+  private constructor(
+    name: string,
+    sourceName: string,
+    service: SpawnedService,
+    legs: Legs,
+    ports: { readonly clients: number; readonly health: number },
+  ) {
     this.name = name;
     this.sourceName = sourceName;
     this.service = service;
-    this.port = port;
-    this.#healthPort = healthPort;
+    this.legs = legs;
+    this.port = ports.clients;
+    this.#healthPort = ports.health;
   }
 
-  static async start(forwarding: Forwarding, capture: Capture, source: Target): Promise<ProxyProcess> {
+  static async start(
+    forwarding: Forwarding,
+    capture: Capture,
+    source: Target,
+    legs: Legs = plainLegs,
+  ): Promise<ProxyProcess> {
     const sourceName = uniqueName('wire');
     const flags = capture === 'uncaptured' ? ['--capture', 'off'] : await captureFlags(capture, sourceName);
     const service = await spawnService([
       ...['capture-proxy', '--listen', '127.0.0.1:0', '--source', `${source.host}:${source.port}`],
       ...['--health', '127.0.0.1:0', '--forwarding', forwarding, '--source-name', sourceName, ...flags],
+      ...(await flagsOf(legs)),
     ]);
     const ready = JSON.parse(await service.waitForLine(/"ready":true/)) as { listen: string };
     const health = JSON.parse(await service.waitForLine(/the health endpoint listens/)) as { port: number };
-    const port = Number(ready.listen.split(':').at(-1));
-    return new ProxyProcess(`${forwarding}, ${capture}`, sourceName, service, port, health.port);
+    const ports = { clients: Number(ready.listen.split(':').at(-1)), health: health.port };
+    const name = legs === plainLegs ? `${forwarding}, ${capture}` : `${legs.name}, ${capture}`;
+    return new ProxyProcess(name, sourceName, service, legs, ports);
+  }
+
+  /** A client, encrypted as the proxy's legs say. */
+  connect(): Promise<End> {
+    return End.connect(this.port, this.legs.client);
   }
 
   /** A number of the proxy's own, as its health endpoint tells it. */

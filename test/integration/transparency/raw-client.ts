@@ -1,8 +1,8 @@
 // Bare bytes: one end of a connection that counts and hashes what it sends and gets, and the few frames a session begins with.
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { encodeFrontend, type FrontendMessage, PROTOCOL_3_0, WireWriter } from '@mirrorstream/pg-wire';
+import { type Connection, connectTo, type Encryption, reset } from './legs.ts';
 
 export function frames(...messages: readonly FrontendMessage[]): Buffer {
   const writer = new WireWriter();
@@ -19,7 +19,9 @@ export function startup(user = 'app', database = 'shop'): Buffer {
 export const welcome = Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I', 'latin1');
 
 export class End {
+  /** What the bytes go through: encrypted or not. */
   readonly socket: Socket;
+  readonly #connection: Connection;
   received = 0;
   /** The peer half-closed. */
   ended = false;
@@ -33,9 +35,11 @@ export class End {
     null;
   #drained: (() => void) | null = null;
 
-  constructor(socket: Socket) {
+  constructor(connection: Connection) {
+    const socket = connection.stream;
     this.socket = socket;
-    socket.setNoDelay(true);
+    this.#connection = connection;
+    connection.tcp.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       this.received += chunk.length;
       this.#receivedHash.update(chunk);
@@ -58,11 +62,13 @@ export class End {
     });
   }
 
-  static async connect(port: number): Promise<End> {
-    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    const end = new End(socket);
-    await once(socket, 'connect');
-    return end;
+  static async connect(port: number, encryption: Encryption = 'plain'): Promise<End> {
+    return new End(await connectTo({ host: '127.0.0.1', port }, encryption));
+  }
+
+  /** Ends the connection with a reset, on both sides at once. */
+  reset(): void {
+    reset(this.#connection);
   }
 
   /** What came last, as it came. */
@@ -102,18 +108,32 @@ export class End {
   }
 }
 
-/** A client and the server's end of its session, after the start-up packet and the server's welcome. */
-export async function openSession(
-  port: number,
+interface OpenedSession {
+  readonly client: End;
+  readonly server: End;
+}
+
+let opening: Promise<unknown> = Promise.resolve();
+
+/**
+ * A client and the server's end of its session, after the start-up packet and the server's welcome. One after the other, so that
+ * the server's next connection is this client's.
+ */
+export function openSession(
+  proxy: { connect(): Promise<End> },
   server: { next(): Promise<End> },
-): Promise<{ readonly client: End; readonly server: End }> {
-  const client = await End.connect(port);
-  const packet = startup();
-  const meeting = server.next();
-  await client.send(packet);
-  const other = await meeting;
-  await other.has(packet.length);
-  await other.send(welcome);
-  await client.has(welcome.length);
-  return { client, server: other };
+): Promise<OpenedSession> {
+  const opened = opening.then(async () => {
+    const meeting = server.next();
+    const client = await proxy.connect();
+    const packet = startup();
+    await client.send(packet);
+    const other = await meeting;
+    await other.has(packet.length);
+    await other.send(welcome);
+    await client.has(welcome.length);
+    return { client, server: other };
+  });
+  opening = opened.catch(() => undefined);
+  return opened;
 }

@@ -1,7 +1,9 @@
-// A recorder on the wire: passes every byte, end and reset on, and knows a digest of what went each way of each connection.
+// A recorder on the wire: passes every byte, end and reset on, and knows a digest of what went each way of each connection. Where a leg
+// is encrypted it speaks TLS on the proxy's side and plain text on the other, and records the plain text.
 import { createHash, type Hash } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type Acceptor, type Connection, connectTo, type Encryption, reset } from './legs.ts';
 
 /** One direction of one connection. */
 class Leg {
@@ -36,20 +38,28 @@ export class Recorder {
   }
 
   /** Listens on a free port. `target` is asked for each connection. */
-  static async start(target: () => { readonly host: string; readonly port: number }): Promise<Recorder> {
+  static async start(
+    target: () => { readonly host: string; readonly port: number },
+    accept: Acceptor,
+    onward: Encryption,
+  ): Promise<Recorder> {
     const recordings: Recording[] = [];
     const sockets = new Set<Socket>();
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (tcp) => {
+      sockets.add(tcp);
+      tcp.once('close', () => sockets.delete(tcp));
+      void join(tcp).catch(() => tcp.destroy());
+    });
+    const join = async (tcp: Socket): Promise<void> => {
       const recording = { fromClient: new Leg(), fromServer: new Leg(), over: false };
       recordings.push(recording);
-      const onward = connect({ ...target(), allowHalfOpen: true, noDelay: true });
-      pass(client, onward, recording.fromClient, recording);
-      pass(onward, client, recording.fromServer, recording);
-      for (const socket of [client, onward]) {
-        sockets.add(socket);
-        socket.once('close', () => sockets.delete(socket));
-      }
-    });
+      const near = await accept(tcp);
+      const far = await connectTo(target(), onward);
+      sockets.add(far.tcp);
+      far.tcp.once('close', () => sockets.delete(far.tcp));
+      pass(near, far, recording.fromClient, recording);
+      pass(far, near, recording.fromServer, recording);
+    };
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return new Recorder((server.address() as AddressInfo).port, recordings, () => {
@@ -79,16 +89,15 @@ export class Recorder {
   }
 }
 
-function pass(from: Socket, to: Socket, leg: Leg, recording: Recording): void {
-  from.on('data', (chunk: Buffer) => {
+function pass(from: Connection, to: Connection, leg: Leg, recording: Recording): void {
+  from.stream.on('data', (chunk: Buffer) => {
     leg.add(chunk);
-    if (!to.write(chunk)) from.pause();
+    if (!to.stream.write(chunk)) from.stream.pause();
   });
-  to.on('drain', () => from.resume());
-  from.on('end', () => to.end());
-  from.on('error', () => to.resetAndDestroy());
-  from.on('close', () => {
-    recording.over = from.destroyed && to.destroyed;
+  to.stream.on('drain', () => from.stream.resume());
+  from.stream.on('end', () => to.stream.end());
+  from.stream.on('error', () => reset(to));
+  from.stream.on('close', () => {
+    recording.over = from.stream.destroyed && to.stream.destroyed;
   });
-  from.resume();
 }

@@ -1,8 +1,26 @@
-// The wire under test: client ⇄ recorder ⇄ proxy ⇄ recorder ⇄ server.
+// The wire under test: client ⇄ recorder ⇄ proxy ⇄ recorder ⇄ server. Encrypted legs lie between a recorder and the proxy.
 import assert from 'node:assert/strict';
 import { waitFor } from '@mirrorstream/testkit';
+import { acceptorOf, encryptedLegs, type Legs, plainLegs } from './legs.ts';
 import { type Capture, captures, type Forwarding, forwardings, ProxyProcess, type Target } from './proxy-process.ts';
 import { Recorder } from './recorder.ts';
+
+export interface WireMode {
+  readonly name: string;
+  readonly forwarding: Forwarding;
+  readonly capture: Capture;
+  readonly legs: Legs;
+}
+
+/** Each way to forward and to capture; and each leg that can be encrypted. */
+export const wireModes: readonly WireMode[] = [
+  ...forwardings.flatMap((forwarding) =>
+    captures.map((capture) => ({ name: `${forwarding}, ${capture}`, forwarding, capture, legs: plainLegs })),
+  ),
+  ...encryptedLegs.map(
+    (legs) => ({ name: `${legs.name}, captured`, forwarding: 'handles', capture: 'captured', legs }) as const,
+  ),
+];
 
 export class Wire {
   readonly proxy: ProxyProcess;
@@ -16,21 +34,22 @@ export class Wire {
   }
 
   /** `target` is asked for each connection. */
-  static async lay(forwarding: Forwarding, capture: Capture, target: () => Target): Promise<Wire> {
-    const far = await Recorder.start(target);
+  static async lay({ forwarding, capture, legs }: WireMode, target: () => Target): Promise<Wire> {
+    const far = await Recorder.start(target, await acceptorOf(legs), 'plain');
     try {
-      const proxy = await ProxyProcess.start(forwarding, capture, { host: '127.0.0.1', port: far.port });
-      return new Wire(proxy, await Recorder.start(() => ({ host: '127.0.0.1', port: proxy.port })), far);
+      const proxy = await ProxyProcess.start(forwarding, capture, { host: '127.0.0.1', port: far.port }, legs);
+      const { port } = proxy;
+      const near = await Recorder.start(() => ({ host: '127.0.0.1', port }), await acceptorOf(plainLegs), legs.client);
+      return new Wire(proxy, near, far);
     } catch (error) {
       far.stop();
       throw error;
     }
   }
 
-  /** One wire for each way to forward and to capture. Those that were laid are taken up when another cannot be. */
+  /** One wire for each mode. Those that were laid are taken up when another cannot be. */
   static async layAll(target: () => Target): Promise<Wire[]> {
-    const modes = forwardings.flatMap((forwarding) => captures.map((capture) => [forwarding, capture] as const));
-    const laid = await Promise.allSettled(modes.map(([how, capture]) => Wire.lay(how, capture, target)));
+    const laid = await Promise.allSettled(wireModes.map((mode) => Wire.lay(mode, target)));
     const wires = laid.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failed = laid.find((each) => each.status === 'rejected');
     if (failed === undefined) return wires;

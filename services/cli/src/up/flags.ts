@@ -43,6 +43,12 @@ export const upCommand: CommandSpec = {
       defaultText: '127.0.0.1:6543',
       description: 'where the proxy accepts clients; port 0 takes a free one',
     },
+    {
+      name: 'workers',
+      placeholder: 'COUNT',
+      defaultText: '1',
+      description: 'processes that share the proxy’s port and its work, 1 to 64: for more than one core',
+    },
     ...kafkaFlags,
     {
       name: 'workload',

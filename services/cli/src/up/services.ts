@@ -96,6 +96,7 @@ export interface ProxyStart {
   readonly node: string;
   readonly partitions: number;
   readonly answers: string | null;
+  readonly workers: number | null;
   readonly spoolDir: string;
   readonly tls: readonly string[];
   readonly kafka: KafkaAccess;
@@ -110,6 +111,7 @@ export function proxyArguments(start: ProxyStart): string[] {
     ...['--node', start.node],
     ...['--partitions', String(start.partitions)],
     ...(start.answers === null ? [] : ['--answers', start.answers]),
+    ...(start.workers === null ? [] : ['--workers', String(start.workers)]),
     ...['--spool-dir', start.spoolDir],
     ...start.tls,
     ...kafkaArguments(start.kafka),

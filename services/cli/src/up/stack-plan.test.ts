@@ -130,6 +130,16 @@ test('the source’s TLS and the proxy’s own are handed to the proxy', () => {
   assert.equal(flagsOf(''), '');
 });
 
+test('the proxy’s workers come from the flag, else from the file, else from the proxy', () => {
+  const own = '--source postgres://c --mirror a=postgres://b';
+  assert.equal(plan(own).workers, null);
+  assert.equal(plan(own, 'workers: 2').workers, 2);
+  assert.equal(plan(`${own} --workers 3`, 'workers: 2').workers, 3);
+  for (const text of ['0', '65', 'two', '1.5', '-1'])
+    assert.match(refusal(`${own} --workers=${text}`), /--workers is not a whole number from 1 to 64/);
+  assert.match(refusal('', 'workers: 0'), /m\.yaml:1: workers: /);
+});
+
 test('the file’s mistakes are named with line and path', () => {
   assert.match(
     refusal('', 'source: postgres://a\nmirrors:\n  b:\n    url: postgres://c\n    exposre: 1\n'),

@@ -43,6 +43,8 @@ export interface StackPlan {
   readonly dataDir: string;
   readonly partitions: number | null;
   readonly answers: 'none' | 'digest' | 'full' | null;
+  /** Processes of the proxy; null: its own default. */
+  readonly workers: number | null;
   /** TLS of the proxy, as its flags. */
   readonly proxyTls: readonly string[];
 }
@@ -82,6 +84,7 @@ export function planStack(flags: GivenFlags, file: LoadedConfig | null, surround
     dataDir: flags.last('data-dir') ?? surroundings.defaultDataDir,
     partitions: config.partitions ?? null,
     answers: config.answers ?? null,
+    workers: planWorkers(flags) ?? config.workers ?? null,
     proxyTls: [...tls, ...clientTlsFlags(config.tls)],
   };
 }
@@ -173,6 +176,15 @@ function planWorkload(flags: GivenFlags, source: DatabaseAddress | null): 'demo'
     );
   }
   return given;
+}
+
+function planWorkers(flags: GivenFlags): number | null {
+  const text = flags.last('workers');
+  if (text === undefined) return null;
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > 64)
+    throw badFlag(upCommand, '--workers', 'is not a whole number from 1 to 64', 'One for each core the proxy may use.');
+  return count;
 }
 
 function planDuration(flags: GivenFlags): number | null {

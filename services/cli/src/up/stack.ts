@@ -210,6 +210,7 @@ export class Stack {
           source: this.#sourceAddress(),
           partitions: partitionsOf(plan),
           answers: plan.answers,
+          workers: plan.workers,
           spoolDir: layout.spoolDir,
           tls: plan.proxyTls,
         }),

@@ -53,20 +53,26 @@ export class ReplayerScene {
     this.admin = admin;
   }
 
-  static async open(brokers: string, source?: PostgresAddress, partitions = 4): Promise<ReplayerScene> {
+  static async open(
+    brokers: string,
+    source?: PostgresAddress,
+    partitions = 4,
+    proxyFlags: readonly string[] = [],
+  ): Promise<ReplayerScene> {
     const client = connectKafka({ brokers: [brokers], clientId: 'replayer-test' });
     const scene = new ReplayerScene(brokers, client, await client.admin());
-    await scene.#startProxy(source ?? (await sharedPostgres('source')), partitions);
+    await scene.#startProxy(source ?? (await sharedPostgres('source')), partitions, proxyFlags);
     return scene;
   }
 
-  async #startProxy(server: PostgresAddress, partitions: number): Promise<void> {
+  async #startProxy(server: PostgresAddress, partitions: number, flags: readonly string[]): Promise<void> {
     const database = await createDatabase(server, { after: (work) => this.#cleanUps.push(work) });
     this.sourceUrl = database.url;
     this.#proxy = await this.#spawn([
       'capture-proxy',
       ...['--listen', '127.0.0.1:0', '--source', `${server.host}:${server.port}`, '--source-name', this.source],
       ...['--brokers', this.brokers, '--node', 'test', '--partitions', String(partitions)],
+      ...flags,
     ]);
     const { listen } = JSON.parse(await this.#proxy.waitForLine(/"ready":true/)) as { listen: string };
     const through = new URL(database.url);
@@ -90,16 +96,25 @@ export class ReplayerScene {
   }
 
   async startReplayer(mirror: Mirror, ...flags: readonly string[]): Promise<SpawnedService> {
-    const service = await this.#spawn(
+    const service = await this.spawnReplayer(mirror, flags);
+    await service.waitForLine(/"ready":true/);
+    return service;
+  }
+
+  /** Does not wait for it to be ready. */
+  spawnReplayer(
+    mirror: Mirror,
+    flags: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<SpawnedService> {
+    return this.#spawn(
       [
         'replayer',
         ...['--mirror', mirror.name, '--source-name', this.source, '--brokers', this.replayerBrokers],
         ...['--environment', environment, '--target-env', 'TEST_TARGET', '--replay-delay-ms', '0', ...flags],
       ],
-      { TEST_TARGET: mirror.url },
+      { TEST_TARGET: mirror.url, ...env },
     );
-    await service.waitForLine(/"ready":true/);
-    return service;
   }
 
   /** Sessions and sequence numbers of all whole transactions captured so far. */

@@ -13,6 +13,16 @@ const atMs = z.number().nonnegative();
 const countsOf = <T extends string>(names: readonly T[]) =>
   z.object(Object.fromEntries(names.map((name) => [name, count])) as Record<T, typeof count>);
 
+const sourceServerSchema = z.object({
+  /** As configured, in order. */
+  addresses: z.array(z.object({ host: z.string(), port: count })),
+  /** Host name of the machine that these are seen from: there, and only there, a loopback address means the same. */
+  seenFrom: z.string(),
+  /** Of the cluster (pg_control_system), where it was configured. Decimal. */
+  systemIdentifier: z.string().optional(),
+});
+export type SourceServer = z.infer<typeof sourceServerSchema>;
+
 const leftOut = z.object({ sessions: count, bytes: count });
 
 /** Counters of one capture proxy since it started. Key: `capture/<source>/<captureNode>/<incarnation>`. */
@@ -58,6 +68,8 @@ export const captureSnapshotSchema = z.object({
   worker: count.optional(),
   /** Names the process beyond reuse of its pid; only its own host can tell whether it lives. */
   process: z.string().optional(),
+  /** What it captures from: so that no replayer takes it for a mirror. */
+  server: sourceServerSchema.optional(),
 });
 export type CaptureSnapshot = z.infer<typeof captureSnapshotSchema>;
 

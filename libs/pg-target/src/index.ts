@@ -14,7 +14,7 @@ export {
 } from './credentials.ts';
 export { defaultKeepAlive, type KeepAlive } from './socket.ts';
 export type { StartupParameter } from './start-up.ts';
-export { systemIdentifier } from './system-identifier.ts';
+export { systemIdentifier, systemIdentifierOn } from './system-identifier.ts';
 export {
   parseTargetUrl,
   parseTargetUrls,

@@ -16,6 +16,7 @@ it('starts a new worker when one dies, and announces the open sessions to it', {
     settings: {
       source,
       captureNode: 'n',
+      server: { addresses: [], seenFrom: 'here' },
       worker: 0,
       workers: 1,
       partitions: 1,

@@ -1,5 +1,7 @@
 // A whole proxy but for its listening socket: forwarding, capture, metrics and the drain. One per process.
+
 import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { connectKafka, type KafkaConnectionOptions } from '@mirrorstream/kafka';
 import type { ServiceKit } from '@mirrorstream/service-kit';
 import { CaptureThread } from './capture-thread.ts';
@@ -125,6 +127,11 @@ function startCapture(
     settings: {
       source: config.sourceName,
       captureNode: config.node,
+      server: {
+        addresses: [...config.sources],
+        seenFrom: hostname(),
+        ...(config.systemIdentifier === null ? {} : { systemIdentifier: config.systemIdentifier }),
+      },
       ...place,
       partitions: config.partitions,
       limits: config.limits,

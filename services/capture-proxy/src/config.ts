@@ -22,6 +22,8 @@ export interface CaptureProxyConfig {
   readonly listen: Address;
   /** Tried in this order for each session. */
   readonly sources: readonly Address[];
+  /** Of the source's cluster; null: not said. */
+  readonly systemIdentifier: string | null;
   readonly connections: ConnectionConfig;
   readonly sourceName: string;
   readonly node: string;
@@ -61,6 +63,12 @@ export const flags: FlagTable = [
     placeholder: 'NAME',
     default: 'source',
     description: 'its name in topics: NAME.envelopes',
+  },
+  {
+    name: 'source-system-identifier',
+    placeholder: 'NUMBER',
+    description:
+      'its cluster (SELECT system_identifier FROM pg_control_system()): no replayer plays to a server that has it',
   },
   {
     name: 'node',
@@ -149,6 +157,10 @@ const schema = z.object({
   listen: address,
   source: serverAddresses,
   'source-name': z.string(),
+  'source-system-identifier': z
+    .string()
+    .regex(/^\d{1,20}$/, 'must be a decimal number')
+    .optional(),
   node: z.string().optional(),
   workers: integer(1, 64),
   capture: z.enum(['on', 'off']),
@@ -175,6 +187,7 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
   return {
     listen: flag.listen,
     sources: flag.source,
+    systemIdentifier: flag['source-system-identifier'] ?? null,
     connections: parseConnections(values),
     sourceName: checkName('source', flag['source-name']),
     node: checkName('capture node', flag.node ?? nodeNameOf(hostname())),

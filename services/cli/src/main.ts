@@ -15,8 +15,8 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
   'capture-proxy': () => serviceMain('capture-proxy'),
-  replayer: () => serviceMain('replayer'),
-  comparer: () => serviceMain('comparer'),
+  replayer: async () => endingProcess(await serviceMain('replayer')),
+  comparer: async () => endingProcess(await serviceMain('comparer')),
 };
 
 /** Resolves with the exit code; never rejects. */

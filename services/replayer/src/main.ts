@@ -13,6 +13,7 @@ import {
 import { parseReplayerConfig, type ReplayerConfig, replayerFlags } from './config.ts';
 import { Replayer } from './replayer.ts';
 import { readRunPlan } from './run-plan.ts';
+import { SourceWatch } from './target/source-watch.ts';
 
 /** Runs the replayer until it stops; resolves with the exit code. */
 export function main(argv: readonly string[]): Promise<number> {
@@ -47,7 +48,9 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
   await ensureMirrorTopics(admin, environment, mirror, { partitions }, run);
   await ensureStatusTopic(admin);
   const plan = run === liveRun ? null : await readRunPlan(client, kit.logger, config);
-  const parts = { client, admin, producer, statusProducer, addresses, credentials, plan };
+  const onCrash = (error: Error): void => kit.fatal(error);
+  const watch = await SourceWatch.start({ client, logger: kit.logger, source, onCrash });
+  const parts = { client, admin, producer, statusProducer, addresses, credentials, plan, source: watch };
   const replayer = new Replayer(config, kit, parts);
   await replayer.start();
   kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });

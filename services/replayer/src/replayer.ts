@@ -39,6 +39,8 @@ import { ResultPublisher } from './result-publisher.ts';
 import { type RunPlan, windowOf } from './run-plan.ts';
 import { ConnectionGate } from './target/connection-gate.ts';
 import { Connector } from './target/connector.ts';
+import { SourceGuard } from './target/source-guard.ts';
+import type { SourceWatch } from './target/source-watch.ts';
 import { deadLetter, reasonOf, transactionsIn, undecodableResult } from './undecodable.ts';
 
 /** What the replayer is made of; opened by main, closed by stop(). */
@@ -52,6 +54,7 @@ export interface ReplayerParts {
   /** Of the mirror, in the order they are tried. */
   readonly addresses: readonly TargetAddress[];
   readonly credentials: Credentials;
+  readonly source: SourceWatch;
 }
 
 /** What this process has done since it started, beside what partitions count. */
@@ -166,8 +169,10 @@ export class Replayer implements RunningService {
     return this.#partitions.size;
   }
 
-  /** Joins the group; resolves when the first partitions are assigned and their past is read. */
+  /** Throws `targetIsSource`. Joins the group; resolves when the first partitions are assigned and their past is read. */
   async start(): Promise<void> {
+    await this.#connector.checkAddresses();
+    this.#parts.source.onChange(() => void this.#connector.checkAddresses().catch((error) => this.#forbid(error)));
     this.#snapshots.start();
     await this.#admission.start();
     this.#control?.open();
@@ -209,7 +214,8 @@ export class Replayer implements RunningService {
     await beforeDeadline(this.#snapshots.publishNow(Math.max(0, until - Date.now())), until);
     await beforeDeadline(this.#consumer?.stop() ?? Promise.resolve(), until);
     await this.#batcher.close(0);
-    const { client, admin, producer, statusProducer } = this.#parts;
+    const { client, admin, producer, statusProducer, source } = this.#parts;
+    await beforeDeadline(source.stop(), until);
     await beforeDeadline(Promise.all([producer.close(), statusProducer.close(), admin.close(), client.close()]), until);
     this.#kit.logger.info({ ...this.#totals() }, 'replayer stopped');
   }
@@ -407,11 +413,13 @@ export class Replayer implements RunningService {
     const { addresses, credentials } = this.#parts;
     const { connectTimeoutMs } = limits;
     return new Connector({
-      addresses,
-      credentials,
-      target,
-      connectTimeoutMs,
-      marks: { environment, mirror, source, run },
+      ...{ addresses, credentials, target, connectTimeoutMs, marks: { environment, mirror, source, run } },
+      guard: new SourceGuard({ servers: () => this.#parts.source.servers }),
+      onUnidentified: () =>
+        this.#kit.logger.warn(
+          { hint: 'GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() to the user, there.' },
+          'the mirror does not say which cluster it is: only by its address can it be told from the source',
+        ),
     });
   }
 
@@ -424,7 +432,7 @@ export class Replayer implements RunningService {
         chance: Math.random,
         connect: ({ sessionId, context, handlers }, route) => connector.connect(sessionId, context, route, handlers),
         onCrowded: (waiting) => this.#evict(waiting),
-        onForbidden: (error) => this.#kit.fatal(error),
+        onForbidden: (error) => this.#forbid(error),
         onChange: (state, error) => {
           if (state === 'up') this.#kit.logger.info({ instance }, 'the mirror answers again');
           else
@@ -435,6 +443,12 @@ export class Replayer implements RunningService {
         },
       },
     );
+  }
+
+  /** Nothing more goes to this server, not even what is under way; what was not played is played after the next start. */
+  #forbid(error: unknown): void {
+    for (const partition of this.#partitions.values()) partition.abandon();
+    this.#kit.fatal(error);
   }
 
   /** Idle sessions give their connections to those that wait; theirs is made anew when they go on. */

@@ -196,6 +196,7 @@ export class CaptureWorker {
     const { revision, capture, sampling, answers, answerCapBytes } = this.#inForce;
     return {
       ...counted,
+      server: this.#settings.server,
       control: { revision, capture, sampling, answers, answerCapBytes },
       leftOut: {
         unsampled: { sessions: cells.get('unsampledSessions'), bytes: cells.get('unsampledBytes') },

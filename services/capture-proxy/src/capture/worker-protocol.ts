@@ -1,6 +1,6 @@
 // What the forwarding thread and the capture worker say to each other besides the ring. Rare: start, control, drain, stop.
 import type { CaptureLimits } from '@mirrorstream/capture';
-import type { CaptureSettings } from '@mirrorstream/domain';
+import type { CaptureSettings, SourceServer } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
 import type { LogLevel } from '@mirrorstream/service-kit';
 
@@ -12,6 +12,7 @@ export interface WorkerSettings {
   readonly numberMemory: SharedArrayBuffer;
   readonly source: string;
   readonly captureNode: string;
+  readonly server: SourceServer;
   /** Which of the node's processes this is, and how many there are. */
   readonly worker: number;
   readonly workers: number;

@@ -3,10 +3,12 @@ import type { SessionContext } from '@mirrorstream/envelope';
 import {
   type Credentials,
   connectTarget,
+  systemIdentifierOn,
   type TargetAddress,
   type TargetConnection,
   type TargetHandlers,
 } from '@mirrorstream/pg-target';
+import type { SourceGuard } from './source-guard.ts';
 import type { TargetConfig } from './target-flags.ts';
 
 export interface ConnectorOptions {
@@ -16,10 +18,14 @@ export interface ConnectorOptions {
   readonly connectTimeoutMs: number;
   /** Become settings `mirrorstream.*` of each session. */
   readonly marks: Readonly<Record<string, string>>;
+  readonly guard: SourceGuard;
+  /** The mirror's user may not ask which cluster it is. Once. */
+  readonly onUnidentified: () => void;
 }
 
 export class Connector {
   readonly #options: ConnectorOptions;
+  #toldUnidentified = false;
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
@@ -31,7 +37,13 @@ export class Connector {
     return credentials.userOf(addresses[0] as TargetAddress, context.user);
   }
 
-  /** Errors: as connectTarget. */
+  /** Throws `targetIsSource` if one of the addresses is the source's, as far as that can be told without connecting. */
+  async checkAddresses(): Promise<void> {
+    for (const { host, port } of this.#options.addresses)
+      await this.#options.guard.check({ configured: { host, port }, remote: { host, port }, systemIdentifier: null });
+  }
+
+  /** Errors: as connectTarget; `targetIsSource`, before anything of the session is sent. */
   async connect(
     sessionId: string,
     context: SessionContext,
@@ -40,7 +52,7 @@ export class Connector {
   ): Promise<TargetConnection> {
     const { addresses, credentials, target, connectTimeoutMs, marks } = this.#options;
     const address = addresses[route] as TargetAddress;
-    return connectTarget(
+    const connection = await connectTarget(
       {
         address,
         user: context.user,
@@ -57,6 +69,26 @@ export class Connector {
       },
       handlers,
     );
+    try {
+      await this.#check(connection, address);
+      connection.rebind(handlers);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  /** Of each connection: names and routes change, and a failover makes a standby the source. */
+  async #check(connection: TargetConnection, { host, port }: TargetAddress): Promise<void> {
+    const { guard, connectTimeoutMs, onUnidentified } = this.#options;
+    const systemIdentifier = guard.wantsIdentifier ? await systemIdentifierOn(connection, connectTimeoutMs) : null;
+    if (guard.wantsIdentifier && systemIdentifier === null && !this.#toldUnidentified) {
+      this.#toldUnidentified = true;
+      onUnidentified();
+    }
+    const remote = { host: connection.remoteAddress, port: connection.remotePort };
+    await guard.check({ configured: { host, port }, remote, systemIdentifier });
   }
 }
 

@@ -9,7 +9,13 @@ import {
   snapshotSchema,
   statusTopic,
 } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch, decodeResultBatch, type Result, ResultOutcome } from '@mirrorstream/envelope';
+import {
+  decodeEnvelopeBatch,
+  decodeResultBatch,
+  type EnvelopeBatch,
+  type Result,
+  ResultOutcome,
+} from '@mirrorstream/envelope';
 import { type Admin, connectKafka, type IncomingRecord, type KafkaClient } from '@mirrorstream/kafka';
 import {
   createDatabase,
@@ -129,6 +135,31 @@ export class ReplayerScene {
     return keys;
   }
 
+  /** All that is captured so far, in the order of each partition. */
+  async batches(): Promise<readonly EnvelopeBatch[]> {
+    const batches: EnvelopeBatch[] = [];
+    await this.#readAll(envelopesTopic(this.source), ({ value }) => {
+      if (value !== null) batches.push(decodeEnvelopeBatch(value));
+    });
+    return batches;
+  }
+
+  /** Waits until the mirror's replayers have settled so many transactions, by their snapshots: cheap for many. */
+  async waitForResults(mirror: Mirror, transactions: number): Promise<void> {
+    let before = 0;
+    for (;;) {
+      const resolved = await waitFor(
+        async () => {
+          const now = await this.resolved(mirror);
+          return now > before || now >= transactions ? now : null;
+        },
+        { what: `more than ${before} of ${transactions} transactions`, deadlineMs: 60_000, everyMs: 200 },
+      );
+      if (resolved >= transactions) return;
+      before = resolved;
+    }
+  }
+
   async outcomes(mirror: Mirror): Promise<Outcomes> {
     const found = new Map<string, Result[]>();
     for (const result of await this.results(mirror)) {
@@ -184,6 +215,34 @@ export class ReplayerScene {
       what: 'the last commits',
       everyMs: 100,
     });
+  }
+
+  /** Transactions settled by all processes that play to the mirror. */
+  async resolved(mirror: Mirror): Promise<number> {
+    return (await this.#newestSnapshots(mirror)).reduce((sum, { resolved }) => sum + resolved, 0);
+  }
+
+  /** Waits until so many processes share all partitions. */
+  async waitForOwners(mirror: Mirror, processes: number): Promise<void> {
+    await waitFor(
+      async () => {
+        const owned = (await this.#newestSnapshots(mirror)).map((it) => Object.keys(it.partitions));
+        const distinct = new Set(owned.flat());
+        const all = (await this.admin.offsets(envelopesTopic(this.source))).length;
+        return owned.length === processes && distinct.size === all && owned.flat().length === all;
+      },
+      { what: `${processes} replayers that share the partitions`, deadlineMs: 60_000, everyMs: 200 },
+    );
+  }
+
+  async #newestSnapshots(mirror: Mirror): Promise<readonly ReplayerSnapshot[]> {
+    const newest = new Map<string, ReplayerSnapshot>();
+    await this.#readAll(statusTopic, ({ value }) => {
+      const parsed = snapshotSchema.safeParse(JSON.parse(String(value)));
+      if (parsed.success && parsed.data.kind === 'replayer' && parsed.data.mirror === mirror.name)
+        newest.set(parsed.data.instance, parsed.data);
+    });
+    return [...newest.values()];
   }
 
   async snapshot(mirror: Mirror): Promise<ReplayerSnapshot | null> {

@@ -22,8 +22,8 @@ const mirrorSchema = z.strictObject({
   /** Where the mirror is. Give one of the two; `urlEnv` keeps a password out of the file. */
   url: z.string().min(1).optional(),
   urlEnv: envName.optional(),
-  pacing: z.enum(['timed', 'asap']).optional(),
-  speed: z.number().positive().max(1000).optional(),
+  pacing: z.enum(['timed', 'asap', 'ordered']).optional(),
+  speed: z.number().min(0.1).max(100).optional(),
   replayDelayMs: z.number().int().nonnegative().max(86_400_000).optional(),
   exposure: z.number().min(0).max(1).optional(),
   filters: filtersSchema.partial().optional(),

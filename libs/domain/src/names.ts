@@ -20,6 +20,9 @@ export const verdictsTopic = (environment: string, mirror: string, run: string =
   `${mirrorPrefix(environment, mirror, run)}.verdicts`;
 export const deadLetterTopic = (environment: string, mirror: string, run: string = liveRun): string =>
   `${mirrorPrefix(environment, mirror, run)}.dead-letter`;
+/** What a mirror's replayers tell each other of how far they are (ordered pacing; one partition). */
+export const progressTopic = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.progress`;
 export const replayerGroup = (environment: string, mirror: string, run: string = liveRun): string =>
   `${mirrorPrefix(environment, mirror, run)}.replayer`;
 export const comparerGroup = (environment: string, mirror: string, run: string = liveRun): string =>

@@ -44,8 +44,9 @@ export class FlightJudge {
     tally.cancelMissed ||= cancelled && statements.some(({ equal }) => !equal);
     this.#order?.answered(exchange);
     owner.raced ||= statements.some(isDifferent) && this.#hasRaced(owner, exchange);
+    const excused = owner.raced && this.#order?.keeps === true;
     for (const statement of statements)
-      owner.statements.push(owner.raced && isDifferent(statement) ? { ...statement, race: true } : statement);
+      owner.statements.push(excused && isDifferent(statement) ? { ...statement, race: true } : statement);
     tally.add(replayed, flight.status !== '');
   }
 

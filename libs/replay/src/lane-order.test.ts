@@ -8,6 +8,7 @@ import type { OrderGate } from './order/coordinator.ts';
 
 /** Lets nobody go until told so, and writes down what it is told. */
 class SternGate implements OrderGate {
+  readonly keeps = true;
   open = false;
   mark: OrderMark = '';
   hasRaced = false;

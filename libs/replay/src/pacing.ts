@@ -1,6 +1,11 @@
 // When an exchange is to be sent: production's moment moved by a fixed delay, scaled by a speed, or as soon as its session allows.
 
-export type PacingMode = 'timed' | 'asap';
+/** `ordered` plans no moment: what came before must be answered. */
+export type PacingMode = 'timed' | 'asap' | 'ordered';
+
+/** Slower, and a second of traffic takes a morning; faster, and timers are what is measured. */
+export const leastSpeed = 0.1;
+export const mostSpeed = 100;
 
 export interface PacingOptions {
   readonly mode: PacingMode;
@@ -25,7 +30,7 @@ export interface Pacing {
  */
 export function createPacing(options: PacingOptions): Pacing {
   const delayUs = options.replayDelayMs * 1000;
-  if (options.mode === 'asap') return { dueAtUs: () => 0 };
+  if (options.mode !== 'timed') return { dueAtUs: () => 0 };
   const { speed, beginsAtUs } = options;
   if (speed === 1 && beginsAtUs === undefined) return { dueAtUs: (capturedAtUs) => capturedAtUs + delayUs };
   let anchor: { readonly capturedAtUs: number; readonly replayedAtUs: number } | null = null;

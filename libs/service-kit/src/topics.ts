@@ -5,6 +5,7 @@ import {
   envelopesTopic,
   liveRun,
   MirrorstreamError,
+  progressTopic,
   resultsTopic,
   statusTopic,
   verdictsTopic,
@@ -23,6 +24,8 @@ export interface TopicOptions {
 export const defaultPartitions = 32;
 const dayMs = 24 * 60 * 60 * 1_000;
 const defaultRetentionMs = 7 * dayMs;
+/** Only the newest of each replayer counts, and those are said again and again. */
+const progressRetentionMs = 10 * 60 * 1_000;
 /** Of one batch: a part of a transaction is at most half of it. */
 const maxMessageBytes = 1024 * 1024;
 const compactedSegmentBytes = 4 * 1024 * 1024;
@@ -90,6 +93,19 @@ export function mirrorTopics(
     streamSpec(verdictsTopic(environment, mirror, run), partitions, options),
     streamSpec(deadLetterTopic(environment, mirror, run), 1, options),
   ];
+}
+
+/** `<environment>.<mirror>.progress`: one partition, kept for minutes. */
+export function ensureProgressTopic(
+  admin: Admin,
+  environment: string,
+  mirror: string,
+  run: string = liveRun,
+  options: TopicOptions = {},
+): Promise<void> {
+  return admin.ensureTopics([
+    streamSpec(progressTopic(environment, mirror, run), 1, { ...options, retentionMs: progressRetentionMs }),
+  ]);
 }
 
 /** `mirrorstream.status`: compacted, one partition. */

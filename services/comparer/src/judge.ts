@@ -60,7 +60,7 @@ export class Judge {
           truncated: statement.rawTruncated,
         });
       const answers = kept.get(statement.exchange) ?? null;
-      const found = this.classifyStatement(statement, answers);
+      const found = explainedByOrder(this.classifyStatement(statement, answers), statement, result);
       classes.push(found);
       statements.push(this.describe(statement, found, answers, budget));
     }
@@ -140,6 +140,13 @@ export class Judge {
       rawTruncated: !fits || (kept?.truncated ?? false),
     };
   }
+}
+
+/** A difference where production's own order was open, or was not kept: counted apart, no finding. */
+function explainedByOrder(found: Classification, { race }: StatementResult, { order }: Result): Classification {
+  if (found.class === 'match' || found.class === 'notCompared') return found;
+  if (order === 'givenUp') return notCompared('orderGivenUp', `${found.class}: ${found.detail}`);
+  return race ? notCompared('race', `${found.class}: ${found.detail}`) : found;
 }
 
 const dataClasses: ReadonlySet<StatementClass> = new Set(['value', 'orderOnly', 'rowCount']);

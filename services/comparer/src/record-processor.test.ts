@@ -117,6 +117,28 @@ describe('record processor', () => {
     assert.deepEqual(Buffer.from(value?.exemplar?.replayedRaw ?? []), statements.value.replayedRaw);
   });
 
+  it('counts a difference apart that an overlap in production explains, or an order that was given up, and says what it was', () => {
+    const { ledger, verdicts } = setUp();
+    const race = { ...statements.value, race: true };
+    const [batch] = verdicts([
+      replayed('a', 1, [{ ...statements.match, race: true }, race]),
+      { ...replayed('a', 2, [statements.match, statements.rowCount, race]), order: 'givenUp' },
+      { ...replayed('a', 3, [statements.match, statements.value]), order: 'outOfOrder' },
+    ]);
+    assert.deepEqual(
+      batch?.verdicts.map((verdict) => verdict.statements.map((it) => it.notCompared || it.class)),
+      [
+        ['match', 'race'],
+        ['match', 'orderGivenUp', 'orderGivenUp'],
+        ['match', 'value'],
+      ],
+    );
+    assert.match(batch?.verdicts[0]?.statements[1]?.detail ?? '', /^value: row 1, column 1: 10 → 12$/);
+    const { notCompared, statements: counts } = ledger.snapshot(1);
+    assert.deepEqual(notCompared, { race: 1, orderGivenUp: 2 });
+    assert.deepEqual([counts.notCompared, counts.value], [3, 1]);
+  });
+
   it('counts a repeated result only as a duplicate and gives no second verdict', () => {
     const { ledger, verdicts } = setUp();
     verdicts([replayed('a', 1, [statements.match])]);

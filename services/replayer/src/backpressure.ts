@@ -7,6 +7,9 @@ export interface BackpressureOptions {
   readonly maxLaneBytes: number;
 }
 
+/** Whether others than this partition hold replay up, so that it may wait. Not given: any may. */
+export type IsAhead = (partition: Partition) => boolean;
+
 export interface FetchControl {
   pause(partitions: readonly Partition[]): void;
   resume(partitions: readonly Partition[]): void;
@@ -19,12 +22,19 @@ export class Backpressure {
   readonly #options: BackpressureOptions;
   readonly #partitions: () => Iterable<Partition>;
   readonly #control: FetchControl;
+  readonly #isAhead: IsAhead;
   #anyPaused = false;
   #looking = false;
   #stopped = false;
   #held = false;
 
-  constructor(options: BackpressureOptions, partitions: () => Iterable<Partition>, control: FetchControl) {
+  constructor(
+    options: BackpressureOptions,
+    partitions: () => Iterable<Partition>,
+    control: FetchControl,
+    isAhead: IsAhead = () => true,
+  ) {
+    this.#isAhead = isAhead;
     this.#options = options;
     this.#partitions = partitions;
     this.#control = control;
@@ -50,8 +60,18 @@ export class Backpressure {
 
   /** After each batch, and said again with each: a rebalance may have undone it. */
   taken(partition: Partition): void {
-    if (this.#held || this.queuedBytes > this.#options.maxQueueBytes) this.#pause([...this.#partitions()]);
-    else if (partition.largestQueueBytes() > this.#options.maxLaneBytes) this.#pause([partition]);
+    const { maxQueueBytes, maxLaneBytes } = this.#options;
+    const all = [...this.#partitions()];
+    // What the others wait for is read on, as long as there is room for as much again.
+    if (this.#held || this.queuedBytes > 2 * maxQueueBytes) this.#pause(all);
+    else if (this.queuedBytes > maxQueueBytes) this.#pause(all.filter(this.#isAhead));
+    else if (partition.largestQueueBytes() > maxLaneBytes && this.#isAhead(partition)) this.#pause([partition]);
+  }
+
+  /** Reads on where others wait for it by now. */
+  look(): void {
+    if (!this.#anyPaused || this.#stopped || this.#held || this.queuedBytes > 2 * this.#options.maxQueueBytes) return;
+    this.#resumeThose([...this.#partitions()].filter((partition) => partition.paused && !this.#isAhead(partition)));
   }
 
   /** Results wait for Kafka: what is not played makes results, too, so nothing is taken until they are gone. */
@@ -68,6 +88,7 @@ export class Backpressure {
   }
 
   #pause(partitions: readonly Partition[]): void {
+    if (partitions.length === 0) return;
     this.#anyPaused = true;
     for (const partition of partitions) partition.paused = true;
     this.#control.pause(partitions);
@@ -86,8 +107,13 @@ export class Backpressure {
     if (this.#stopped || this.#held || this.queuedBytes > maxQueueBytes / 2) return;
     const paused = [...this.#partitions()].filter((partition) => partition.paused);
     const free = paused.filter((partition) => partition.largestQueueBytes() <= maxLaneBytes / 2);
-    for (const partition of free) partition.paused = false;
     this.#anyPaused = free.length < paused.length;
-    if (free.length > 0) this.#control.resume(free);
+    this.#resumeThose(free);
+  }
+
+  #resumeThose(partitions: readonly Partition[]): void {
+    if (partitions.length === 0) return;
+    for (const partition of partitions) partition.paused = false;
+    this.#control.resume(partitions);
   }
 }

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { checkName, type MirrorSettings } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
-import type { PacingOptions } from '@mirrorstream/replay';
+import { leastSpeed, mostSpeed, type OrderOptions, overlapRules, type PacingOptions } from '@mirrorstream/replay';
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
 import { admissionFlags, parseAdmission } from './admission/admission-flags.ts';
@@ -18,6 +18,7 @@ export interface ReplayerConfig {
   readonly instance: string;
   readonly target: TargetConfig;
   readonly pacing: PacingOptions;
+  readonly order: OrderOptions;
   /** What a client cancelled in production is cancelled on the mirror. */
   readonly replayCancels: boolean;
   /** What is played, as far as the control topic does not say otherwise. */
@@ -74,15 +75,36 @@ export const replayerFlags: FlagTable = [
   ...targetFlags,
   {
     name: 'pacing',
-    description: "timed: at production's pace; asap: in each session's order only",
+    description:
+      "timed: at production's pace; asap: in each session's order only; ordered: each exchange once all is answered that production had answered before it",
     default: 'timed',
     placeholder: 'NAME',
   },
   {
     name: 'speed',
-    description: 'with timed: how many times as fast as production',
+    description: 'with timed: how many times as fast as production, 0.1 to 100',
     default: '1',
     placeholder: 'FACTOR',
+  },
+  {
+    name: 'order-wait-ms',
+    description:
+      "with ordered: for an answer that others wait for, beside ten times production's time; then they go without it, counted and marked",
+    default: '1000',
+    placeholder: 'MS',
+  },
+  {
+    name: 'order-silence-ms',
+    description: 'with ordered: for a capture proxy or another replayer that says nothing; then the same',
+    default: '15000',
+    placeholder: 'MS',
+  },
+  {
+    name: 'order-overlaps',
+    description:
+      'with ordered: where to place what overlapped in production: free, start, completion, mixed (writes by completion, reads by the start of their answer)',
+    default: 'mixed',
+    placeholder: 'RULE',
   },
   { name: 'replay-delay-ms', description: 'with timed: how long after production', default: '1000', placeholder: 'MS' },
   ...admissionFlags,
@@ -145,8 +167,11 @@ const valuesSchema = z.object({
   'source-name': z.string(),
   run: z.string(),
   instance: z.string().min(1).optional(),
-  pacing: z.enum(['timed', 'asap']),
-  speed: z.coerce.number().positive().max(1000),
+  pacing: z.enum(['timed', 'asap', 'ordered']),
+  'order-wait-ms': whole(1),
+  'order-silence-ms': whole(1),
+  'order-overlaps': z.enum(overlapRules),
+  speed: z.coerce.number().min(leastSpeed).max(mostSpeed),
   'replay-delay-ms': whole(0),
   'max-queue-bytes': whole(1024 * 1024),
   'max-lane-bytes': whole(1024 * 1024),
@@ -174,8 +199,22 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     target,
     replayCancels: values['replay-cancels'],
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
+    order: orderOf(values),
     admission: parseAdmission(flagValues),
     limits: { ...limitsOf(values), ...limits },
+  };
+}
+
+function orderOf(values: z.infer<typeof valuesSchema>): OrderOptions {
+  return {
+    keeps: values.pacing === 'ordered',
+    rule: values['order-overlaps'],
+    waitUs: values['order-wait-ms'] * 1000,
+    silenceUs: values['order-silence-ms'] * 1000,
+    overlapWaitUs: 20_000,
+    headStartUs: 2_000,
+    clockUncertaintyUs: 20_000,
+    maxWrites: 20_000,
   };
 }
 

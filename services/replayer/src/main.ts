@@ -4,6 +4,7 @@ import { connectKafka } from '@mirrorstream/kafka';
 import { Credentials, readTargetAddresses } from '@mirrorstream/pg-target';
 import {
   ensureMirrorTopics,
+  ensureProgressTopic,
   ensureStatusTopic,
   type RunningService,
   runService,
@@ -48,9 +49,11 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
   await ensureMirrorTopics(admin, environment, mirror, { partitions }, run);
   await ensureStatusTopic(admin);
   const plan = run === liveRun ? null : await readRunPlan(client, kit.logger, config);
+  if (config.order.keeps) await ensureProgressTopic(admin, environment, mirror, run);
   const onCrash = (error: Error): void => kit.fatal(error);
   const watch = await SourceWatch.start({ client, logger: kit.logger, source, onCrash });
-  const parts = { client, admin, producer, statusProducer, addresses, credentials, plan, source: watch };
+  const kafka = { client, admin, producer, statusProducer, partitionCount: partitions };
+  const parts = { ...kafka, addresses, credentials, plan, source: watch };
   const replayer = new Replayer(config, kit, parts);
   await replayer.start();
   kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });

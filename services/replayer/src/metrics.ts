@@ -4,6 +4,7 @@ import { type ShedStage, shedStages } from '@mirrorstream/domain';
 import type { Metric } from '@mirrorstream/service-kit';
 import type { AdmissionKeeper } from './admission/admission-keeper.ts';
 import type { Backpressure } from './backpressure.ts';
+import type { OrderKeeper } from './order-keeper.ts';
 import type { Partition } from './partition.ts';
 import type { Work } from './replayer.ts';
 import type { ConnectionGate } from './target/connection-gate.ts';
@@ -15,6 +16,7 @@ export interface MetricSources {
   readonly backpressure: Backpressure;
   readonly resultBytes: () => number;
   readonly partitions: () => Iterable<Partition>;
+  readonly order: OrderKeeper;
 }
 
 export function replayerMetrics({
@@ -24,6 +26,7 @@ export function replayerMetrics({
   backpressure,
   resultBytes,
   partitions,
+  order,
 }: MetricSources): readonly Metric[] {
   const metric =
     (kind: Metric['kind'], suffix: string) =>
@@ -100,6 +103,24 @@ export function replayerMetrics({
       'lanes',
       'Sessions under way',
       sum((it) => it.runners.size),
+    ),
+    gauge('order_waiting', 'Sessions that wait for what production had answered before', () => order.order.waiting),
+    gauge('order_tickets', 'Exchanges whose order is kept or watched', () => order.order.size),
+    counter(
+      'order_given_up',
+      'Pairs of exchanges sent out of order because waiting has a bound',
+      () => order.order.counts.givenUp,
+    ),
+    counter(
+      'order_overlaps_passed',
+      'Overlapping exchanges not waited for to the end',
+      () => order.order.overlapsPassed,
+    ),
+    counter('out_of_order', 'Exchanges sent out of order where nobody waits', () => order.order.counts.outOfOrder),
+    counter(
+      'diverged_by_order',
+      'Transactions with a difference that were replayed out of order, or overlapped by a write in production',
+      () => order.divergedByOrder,
     ),
     gauge('connections', 'Connections to the mirror', () => gate.stats.open),
     gauge('waiting_for_connection', 'Sessions that wait for a connection', () => gate.stats.waiting),

@@ -15,6 +15,7 @@ import {
 } from '@mirrorstream/replay';
 import type { ExposureCounts } from './admission/exposure-counts.ts';
 import type { LaneRunner } from './lane-runner.ts';
+import type { OrderKeeper } from './order-keeper.ts';
 import type { PartitionWindow } from './run-plan.ts';
 
 export interface PartitionSurroundings {
@@ -24,6 +25,7 @@ export interface PartitionSurroundings {
   readonly admission: () => Admission;
   readonly exposure: ExposureCounts;
   readonly maxRememberedSessions: number;
+  readonly order: Pick<OrderKeeper, 'read' | 'drop'>;
   readonly openLane: (partition: Partition, sessionId: string) => LaneRunner;
   /** A result of this partition, to be published; `settle` when it is acknowledged. */
   readonly publish: (partition: Partition, effect: ResultEffect, settle: () => void) => void;
@@ -92,6 +94,7 @@ export class Partition {
   take(offset: bigint, batch: EnvelopeBatch, receivedAtMs: number): boolean {
     const done = this.#doneAt(offset);
     const inputs: (() => void)[] = [];
+    const envelopes: Envelope[] = [];
     let capturedAtMs = receivedAtMs;
     let units = 0;
     const { window } = this;
@@ -108,6 +111,7 @@ export class Partition {
             return;
           }
           units += 1;
+          envelopes.push(envelope);
           inputs.push(() => this.#takeEnvelope(place, envelope));
           return;
         }
@@ -125,6 +129,7 @@ export class Partition {
       }
     });
     if (!this.tracker.deliver(offset, units, capturedAtMs, this.resultsEnd)) return false;
+    this.#surroundings.order.read(batch, envelopes);
     for (const input of inputs) input();
     return true;
   }
@@ -210,6 +215,7 @@ export class Partition {
     this.read += transactions;
     if (session.lane === null) {
       if (seq < session.seq || (seq === session.seq && (part <= session.part || session.last))) {
+        this.#surroundings.order.drop(envelope);
         this.laneDuplicate(place.offset, transactions);
         return;
       }
@@ -220,6 +226,7 @@ export class Partition {
     const skip = this.#skipOf(session, envelope, seq);
     this.#countExposure(session, lastPart, skip);
     if (session.lane === null && session.decision.kind !== 'replay' && skip !== null) {
+      this.#surroundings.order.drop(envelope);
       session.skipped ??= new LaneResults(envelope.sessionId);
       this.laneResult(session.skipped.ofSkipped(place, envelope, skip));
       return;

@@ -33,7 +33,9 @@ import { beforeDeadline, nowUs, settled } from './clock.ts';
 import type { ReplayerConfig } from './config.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { replayerMetrics } from './metrics.ts';
+import { OrderKeeper } from './order-keeper.ts';
 import { Partition } from './partition.ts';
+import { Progress } from './progress.ts';
 import { commitMetadata, type RecoveryPlace, readCommitted, recover } from './recovery.ts';
 import { ResultPublisher } from './result-publisher.ts';
 import { type RunPlan, windowOf } from './run-plan.ts';
@@ -55,6 +57,8 @@ export interface ReplayerParts {
   readonly addresses: readonly TargetAddress[];
   readonly credentials: Credentials;
   readonly source: SourceWatch;
+  /** Of the source's envelopes. */
+  readonly partitionCount: number;
 }
 
 /** What this process has done since it started, beside what partitions count. */
@@ -86,6 +90,7 @@ export class Replayer implements RunningService {
   readonly #alarm: Alarm<LaneRunner>;
   readonly #admission: AdmissionKeeper;
   readonly #control: ControlFollower<MirrorControl> | null;
+  readonly #order: OrderKeeper;
   readonly #backpressure: Backpressure;
   readonly #batcher: Batcher;
   readonly #results: ResultPublisher;
@@ -118,10 +123,17 @@ export class Replayer implements RunningService {
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
     this.#connector = this.#createConnector();
     this.#gate = this.#createGate(this.#connector);
-    this.#backpressure = new Backpressure(config.limits, () => this.#partitions.values(), {
-      pause: (partitions) => this.#consumer?.pause(partitions.map(({ number }) => this.#at(number))),
-      resume: (partitions) => this.#consumer?.resume(partitions.map(({ number }) => this.#at(number))),
-    });
+    this.#backpressure = new Backpressure(
+      config.limits,
+      () => this.#partitions.values(),
+      {
+        pause: (partitions) => this.#consumer?.pause(partitions.map(({ number }) => this.#at(number))),
+        resume: (partitions) => this.#consumer?.resume(partitions.map(({ number }) => this.#at(number))),
+      },
+      ({ number }) => !this.#order.keeps || this.#order.order.isAhead(number),
+    );
+    this.#order = new OrderKeeper(parts.partitionCount, config.order, nowUs, () => this.#backpressure.look());
+    if (config.order.keeps && parts.plan === null) this.#order.expect(parts.source.captures);
     this.#admission = this.#createAdmission();
     // A run over the past is what it was planned to be.
     this.#control = run === liveRun ? this.#createControl() : null;
@@ -161,6 +173,7 @@ export class Replayer implements RunningService {
       backpressure: this.#backpressure,
       resultBytes: () => this.#results.pendingBytes,
       partitions: () => this.#partitions.values(),
+      order: this.#order,
     };
     for (const metric of replayerMetrics(sources)) kit.metrics.register(metric);
   }
@@ -176,6 +189,7 @@ export class Replayer implements RunningService {
     this.#snapshots.start();
     await this.#admission.start();
     this.#control?.open();
+    this.#order.start(this.#order.keeps ? await this.#startProgress() : null);
     this.#consumer = await this.#parts.client.consume(
       {
         group: replayerGroup(this.#config.environment, this.#config.mirror, this.#config.run),
@@ -206,6 +220,7 @@ export class Replayer implements RunningService {
     for (const partition of this.#partitions.values()) partition.abandon();
     this.#gate.stop();
     this.#alarm.stop();
+    await beforeDeadline(this.#order.stop(), until);
     this.#results.flush();
     await beforeDeadline(this.#batcher.flush(), until - deadlineMs * CLOSING_SHARE * 0.5);
     await beforeDeadline(this.#commit(), until);
@@ -241,6 +256,7 @@ export class Replayer implements RunningService {
         window: windowOf(plan, start.partition),
         admission: () => this.#admission.admission,
         exposure: this.#admission.exposure,
+        order: this.#order,
         maxRememberedSessions: this.#config.limits.maxRememberedSessions,
         openLane: (owner, sessionId) => this.#openLane(owner, sessionId),
         publish: (owner, effect, settle) => this.#publish(owner, effect, settle),
@@ -249,6 +265,8 @@ export class Replayer implements RunningService {
       partition.committed = commit?.offset == null ? null : { offset: commit.offset, metadata: commit.metadata };
       this.#partitions.set(start.partition, partition);
     }
+    this.#order.assign(numbers);
+    for (const partition of this.#partitions.values()) this.#endOrder(partition);
     this.#kit.logger.info({ partitions: numbers.length, fresh: fresh.length }, 'partitions assigned');
     const positions = new Map<string, StartPosition>();
     for (const { number, tracker } of this.#partitions.values())
@@ -281,8 +299,15 @@ export class Replayer implements RunningService {
       this.#takeRecord(partition, record);
     }
     if (partition.endReached) this.#consumer?.pause([this.#at(partition.number)]);
+    this.#endOrder(partition);
     this.#work.records += batch.records.length;
     this.#backpressure.taken(partition);
+  }
+
+  #endOrder(partition: Partition): void {
+    if (!partition.endReached) return;
+    this.#order.order.endPartition(partition.number);
+    this.#order.moved();
   }
 
   #takeRecord(partition: Partition, record: IncomingRecord): void {
@@ -314,8 +339,9 @@ export class Replayer implements RunningService {
   }
 
   #openLane(partition: Partition, sessionId: string): LaneRunner {
-    const runner = new LaneRunner(
-      { ...this.#laneOptions, sessionId },
+    const order = this.#order.gate(() => runner.feed({ kind: 'orderMoved' }));
+    const runner: LaneRunner = new LaneRunner(
+      { ...this.#laneOptions, sessionId, order },
       {
         gate: this.#gate,
         connector: this.#connector,
@@ -348,7 +374,25 @@ export class Replayer implements RunningService {
     );
   }
 
+  #startProgress(): Promise<Progress> {
+    const { environment, mirror, run, instance } = this.#config;
+    const { order } = this.#order;
+    return Progress.start({
+      client: this.#parts.client,
+      logger: this.#kit.logger,
+      place: { environment, mirror, run },
+      instance,
+      claim: () => order.claim(nowUs()),
+      onHeard: (claim) => {
+        order.heard(claim);
+        this.#order.moved();
+      },
+      onCrash: (error) => this.#kit.fatal(error),
+    });
+  }
+
   #publish(partition: Partition, effect: ResultEffect, settle: () => void): void {
+    this.#order.count(effect.result);
     this.#results.add(partition.number, { result: effect.result, onAcknowledged: settle });
   }
 

@@ -11,6 +11,8 @@ import { WriteHistory } from './write-history.ts';
 
 /** Beyond it, those that have ended are forgotten. */
 const MAX_SOURCES = 64;
+/** A mirror may take so many times as long as production, and the bound. */
+const SLOWER = 10;
 /** Others are asked over Kafka, which takes so many times longer than an answer. */
 const REMOTE_FACTOR = 10;
 
@@ -52,15 +54,19 @@ export type CaptureOrigin = Pick<EnvelopeBatch, 'captureNode' | 'incarnation' | 
 
 /** How a lane asks. Exchanges are known by identity, as they were read. */
 export interface OrderGate {
+  /** Somebody waits. Otherwise what differs is not excused by an overlap. */
+  readonly keeps: boolean;
   /** False: the lane will be told `orderMoved` when it is worth asking again. */
   mayGo(exchange: Exchange, nowUs: number): boolean;
   sent(exchange: Exchange, nowUs: number): void;
   answered(exchange: Exchange): void;
-  /** Nothing more of this envelope will be sent. Returns the worst mark of its exchanges. */
+  /** Nothing more of this envelope will be sent. Returns the mark of its exchanges, if one has one. */
   settled(envelope: Envelope): OrderTicket['mark'];
   /** Whether a write of another session overlapped this exchange in production. */
   raced(exchange: Exchange): boolean;
 }
+
+const keyOf = ({ incarnation, worker }: CaptureOrigin): string => `${incarnation}/${worker}`;
 
 interface SessionPlace {
   queued: number;
@@ -80,6 +86,9 @@ export class OrderCoordinator {
   #others: readonly number[];
   /** Exchanges that were asked about and may not go yet, and whom to tell. */
   readonly #waiters = new Map<OrderTicket, () => void>();
+  /** Capture workers of which nothing was read yet. */
+  readonly #expected = new Map<string, Waited>();
+  readonly #ended = new Set<number>();
   readonly #remotePlaces = new Map<number, number>();
   #latestSentUs = Number.NEGATIVE_INFINITY;
   #remotePlaceUs = Number.POSITIVE_INFINITY;
@@ -116,6 +125,7 @@ export class OrderCoordinator {
   /** The partitions of this process from now on. What is left of others is forgotten. */
   assign(owned: readonly number[]): void {
     this.#owned = owned;
+    for (const partition of this.#ended) if (!owned.includes(partition)) this.#ended.delete(partition);
     this.#others = Array.from({ length: this.#partitionCount }, (_, partition) => partition).filter(
       (partition) => !owned.includes(partition),
     );
@@ -128,8 +138,15 @@ export class OrderCoordinator {
   // What is read ----------------------------------------------------------------------------------------------------
 
   /** Waits for this capture worker from now on, although nothing of it was read yet. */
-  expect(origin: CaptureOrigin, wallUs: bigint, monoUs: bigint): void {
-    this.#sourceOf(origin, wallUs, monoUs);
+  expect(origin: CaptureOrigin): void {
+    const key = keyOf(origin);
+    if (!this.#sources.has(key)) this.#expected.set(key, new Waited());
+  }
+
+  /** Nothing more will be read of this partition: the end of a run's window. */
+  endPartition(partition: number): void {
+    this.#ended.add(partition);
+    for (const source of this.#sources.values()) source.promise(partition, ended);
   }
 
   /** An envelope that is to be played; before any lane has it. */
@@ -195,13 +212,14 @@ export class OrderCoordinator {
   /** For one lane; `wake`: it is worth asking again. */
   gate(wake: () => void): OrderGate {
     return {
+      keeps: this.#options.keeps,
       mayGo: (exchange, nowUs) => this.#mayGo(exchange, nowUs, wake),
       sent: (exchange, nowUs) => this.#sent(exchange, nowUs),
       answered: (exchange) => {
         const ticket = this.#tickets.get(exchange);
         if (ticket !== undefined) this.#close(ticket);
       },
-      settled: (envelope) => this.#settled(envelope),
+      settled: (envelope) => this.settled(envelope),
       raced: (exchange) => {
         const ticket = this.#tickets.get(exchange);
         return ticket !== undefined && this.#writes.overlaps(ticket, this.#options.clockUncertaintyUs);
@@ -275,6 +293,7 @@ export class OrderCoordinator {
 
   #isHeldUp(ticket: OrderTicket, nowUs: number): boolean {
     let held = false;
+    for (const wait of this.#expected.values()) if (!wait.exceeds(this.#options.silenceUs, nowUs)) held = true;
     for (const source of this.#sources.values()) if (this.#isHeldUpBy(source, ticket, nowUs)) held = true;
     return held || this.#waitsForOverlaps(ticket, nowUs);
   }
@@ -287,7 +306,8 @@ export class OrderCoordinator {
       if (head === ticket || !comesBefore(head, ticket, clockUncertaintyUs)) return false;
       if (head.inTheWaySinceUs === 0) head.inTheWaySinceUs = nowUs;
       // What waits for its own turn is not to blame: somebody else's bound runs. The longer one is for clocks that contradict each other.
-      const boundUs = this.#waiters.has(head) ? waitUs + silenceUs : waitUs;
+      const answerUs = waitUs + SLOWER * (head.doneMonoUs - head.sentMonoUs);
+      const boundUs = this.#waiters.has(head) ? answerUs + silenceUs : answerUs;
       if (nowUs - Math.max(head.sentAtUs, head.inTheWaySinceUs) < boundUs) return true;
       head.overdue = true;
       source.overdue.add(head);
@@ -315,7 +335,8 @@ export class OrderCoordinator {
 
   // Bookkeeping -----------------------------------------------------------------------------------------------------
 
-  #settled(envelope: Envelope): OrderTicket['mark'] {
+  /** Nothing more of this envelope will be sent. Returns the mark of its exchanges, if one has one. */
+  settled(envelope: Envelope): OrderTicket['mark'] {
     let mark: OrderTicket['mark'] = '';
     for (const exchange of envelope.exchanges) {
       const ticket = this.#tickets.get(exchange);
@@ -352,11 +373,12 @@ export class OrderCoordinator {
     const doneMonoUs = doneSeq === 0 ? 0 : startedMonoUs + Number(exchange.doneUs);
     const kind = kindOf(exchange, envelope);
     const lost = lostRace(exchange);
-    const atEnd = doneSeq > 0 && !lost && this.#isPlacedAtEnd(kind);
+    const replyMonoUs = startedMonoUs + Number(exchange.firstReplyUs || exchange.doneUs);
+    const placeMonoUs = doneSeq === 0 || lost ? sentMonoUs : this.#placeOf(kind, sentMonoUs, replyMonoUs, doneMonoUs);
     const { key, clock, offsetUs } = source;
     const session = this.#sessions.get(envelope.sessionId) ?? { queued: 0, lastUs: 0 };
     session.queued += 1;
-    session.lastUs = Math.max((atEnd ? doneMonoUs : sentMonoUs) + offsetUs, session.lastUs);
+    session.lastUs = Math.max(placeMonoUs + offsetUs, session.lastUs);
     this.#sessions.set(envelope.sessionId, session);
     return {
       ...{ sessionId: envelope.sessionId, partition, source: key, clock, offsetUs },
@@ -366,13 +388,14 @@ export class OrderCoordinator {
     };
   }
 
-  #isPlacedAtEnd(kind: OrderTicket['kind']): boolean {
+  #placeOf(kind: OrderTicket['kind'], sentUs: number, replyUs: number, doneUs: number): number {
     const { rule } = this.#options;
-    return rule === 'completion' || (rule === 'mixed' && kind === 'write');
+    if (rule === 'free' || rule === 'start') return sentUs;
+    return rule === 'completion' || kind === 'write' ? doneUs : replyUs;
   }
 
   #sourceOf(batch: CaptureOrigin, wallUs: bigint, monoUs: bigint): SourceOrder {
-    const key = `${batch.incarnation}/${batch.worker}`;
+    const key = keyOf(batch);
     const clock = `${batch.captureNode}/${batch.incarnation}`;
     return this.#sources.get(key) ?? this.#newSource(key, clock, Number(wallUs - monoUs));
   }
@@ -383,7 +406,9 @@ export class OrderCoordinator {
     if (this.#sources.size >= MAX_SOURCES) this.#forgetEnded();
     const source = new SourceOrder(key, clock, shared);
     source.assign(this.#owned, this.#others);
+    for (const partition of this.#ended) source.promise(partition, ended);
     this.#sources.set(key, source);
+    this.#expected.delete(key);
     return source;
   }
 

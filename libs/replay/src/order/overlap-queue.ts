@@ -7,8 +7,8 @@ import type { OrderTicket } from './ticket.ts';
 
 /**
  * Where an exchange is placed among those it overlapped. `free`: nowhere, they go as they come; `start`: where it was sent;
- * `completion`: where it was answered; `mixed`: writes where they were answered (who was done first held the lock), reads where they
- * were sent (that is when their snapshot was taken).
+ * `completion`: where it was answered; `mixed`: writes where they were answered (who was done first held the lock), reads where their
+ * answer began (on a busy server most of the time before is waiting for the processor, and the snapshot is taken after it).
  */
 export const overlapRules = ['free', 'start', 'completion', 'mixed'] as const;
 export type OverlapRule = (typeof overlapRules)[number];
@@ -19,7 +19,7 @@ export interface OverlapOptions {
   readonly overlapWaitUs: number;
   /** The same for an exchange that lost a race in production: for its snapshot, or its place in the queue for a lock. */
   readonly headStartUs: number;
-  /** The same for what could not be sent here yet. */
+  /** For an answer that others wait for, beside ten times what production took; the same for what could not be sent here yet. */
   readonly waitUs: number;
 }
 

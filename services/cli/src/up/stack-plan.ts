@@ -19,7 +19,7 @@ export interface MirrorPlan {
   readonly name: string;
   /** null: one of the embedded servers. */
   readonly address: DatabaseAddress | null;
-  readonly pacing: 'timed' | 'asap';
+  readonly pacing: 'timed' | 'asap' | 'ordered';
   readonly speed: number;
   readonly replayDelayMs: number;
   readonly exposure: number;

@@ -1,6 +1,7 @@
 // What the capture proxies of the source say it is, followed in the status topic.
 import type { CaptureSnapshot, Snapshot, SourceServer } from '@mirrorstream/domain';
 import type { KafkaClient, KafkaLogger } from '@mirrorstream/kafka';
+import type { CaptureOrigin } from '@mirrorstream/replay';
 import { SnapshotReader } from '@mirrorstream/service-kit';
 
 export interface SourceWatchOptions {
@@ -11,11 +12,18 @@ export interface SourceWatchOptions {
 }
 
 export class SourceWatch {
+  readonly #source: string;
   readonly #reader: SnapshotReader;
   readonly #newest: Map<string, CaptureSnapshot>;
   readonly #listeners: Set<() => void>;
 
-  private constructor(reader: SnapshotReader, newest: Map<string, CaptureSnapshot>, listeners: Set<() => void>) {
+  private constructor(
+    source: string,
+    reader: SnapshotReader,
+    newest: Map<string, CaptureSnapshot>,
+    listeners: Set<() => void>,
+  ) {
+    this.#source = source;
     this.#reader = reader;
     this.#newest = newest;
     this.#listeners = listeners;
@@ -41,11 +49,19 @@ export class SourceWatch {
       onCrash,
     });
     await reader.caughtUp();
-    return new SourceWatch(reader, newest, listeners);
+    return new SourceWatch(source, reader, newest, listeners);
   }
 
   get servers(): readonly SourceServer[] {
     return [...this.#newest.values()].map(({ server }) => server).filter((server) => server !== undefined);
+  }
+
+  /** Capture workers that have not said that they are done. */
+  get captures(): readonly CaptureOrigin[] {
+    return this.#reader
+      .ofKind('capture')
+      .filter(({ source, final }) => source === this.#source && !final)
+      .map(({ captureNode, incarnation, worker = 0 }) => ({ captureNode, incarnation, worker }));
   }
 
   /** The source is on other servers than before. */

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
 import {
   createDatabase,
@@ -16,7 +15,16 @@ import {
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-import { endProxies, published, snapshotsOf, startProxy, stopInOrder, sumOf } from './capture-scene.ts';
+import {
+  assertOneCancelNoted,
+  endProxies,
+  published,
+  snapshotsOf,
+  startProxy,
+  stopInOrder,
+  sumOf,
+} from './capture-scene.ts';
+import { cancelOnce } from './proxy-scene.ts';
 
 const psqlCommand = 'psql';
 const psqlMissing = spawnSync(psqlCommand, ['--version']).status !== 0;
@@ -214,36 +222,12 @@ DROP TABLE c;
   it('passes a cancel and notes it at the exchange it was for', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
     const proxy = await startProxy();
+    const port = Number(new URL(proxy.via(database.url)).port);
     await withClient(proxy.via(database.url), async (client) => {
-      const sleeping = assert.rejects(client.query('SELECT pg_sleep(60)'), { code: '57014' });
-      const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
-      await withClient(database.url, (observer) =>
-        waitFor(
-          async () =>
-            (
-              await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [
-                processID,
-              ])
-            ).rowCount === 1,
-          { what: 'the query to sleep' },
-        ),
-      );
-      const cancel = Buffer.alloc(16);
-      [16, 80_877_102, processID, secretKey].forEach((word, i) => {
-        cancel.writeInt32BE(word | 0, i * 4);
-      });
-      const through = new URL(proxy.via(database.url));
-      connect(Number(through.port), through.hostname).end(cancel);
-      await sleeping;
+      assert.equal(await cancelOnce(client, database.url, port), '57014');
     });
     await stopInOrder(proxy);
-    const exchanges = (await published(proxy)).batches
-      .flatMap(({ records }) => records)
-      .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
-    assert.deepEqual(
-      exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
-      [true],
-    );
+    await assertOneCancelNoted(proxy);
   });
 
   it('lets an open transaction end when it is asked to stop, and captures it', async (t) => {

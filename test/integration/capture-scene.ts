@@ -130,6 +130,17 @@ export async function published({
   return { transactions: ended.size, gapTransactions, gaps, batches };
 }
 
+/** All that was published is one exchange, and it was cancelled. */
+export async function assertOneCancelNoted(proxy: ProxyScene): Promise<void> {
+  const exchanges = (await published(proxy)).batches
+    .flatMap(({ records }) => records)
+    .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
+  assert.deepEqual(
+    exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
+    [true],
+  );
+}
+
 /** Writes a control record as it is, and returns its revision. A string is written as it stands. */
 export async function writeControl(
   { brokers, sourceName }: Pick<ProxyScene, 'brokers' | 'sourceName'>,

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { isAlive, repositoryRoot } from '@mirrorstream/local';
@@ -18,7 +17,16 @@ import {
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-import { endProxies, published, snapshotsOf, startProxy, stopInOrder, sumOf } from './capture-scene.ts';
+import {
+  assertOneCancelNoted,
+  endProxies,
+  published,
+  snapshotsOf,
+  startProxy,
+  stopInOrder,
+  sumOf,
+} from './capture-scene.ts';
+import { cancelOnce } from './proxy-scene.ts';
 
 after(endProxies);
 
@@ -111,28 +119,13 @@ describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
   it('notes a cancel at its session, whichever worker it went through', async (t) => {
     const database = await createDatabase(await sharedPostgres('source'), t);
     const proxy = await startProxy({ flags: workers });
+    // One client is there already: the cancel is the other worker's.
+    const port = Number(new URL(proxy.via(database.url)).port);
     await withClient(proxy.via(database.url), async (client) => {
-      const sleeping = assert.rejects(client.query('SELECT pg_sleep(60)'), { code: '57014' });
-      const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
-      const asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-      await withClient(database.url, (observer) =>
-        waitFor(async () => (await observer.query(asleep, [processID])).rowCount === 1, { what: 'the query to sleep' }),
-      );
-      const cancel = Buffer.alloc(16);
-      for (const [i, word] of [16, 80_877_102, processID, secretKey].entries()) cancel.writeInt32BE(word | 0, i * 4);
-      // One client is there already: this one is the other worker's.
-      const through = new URL(proxy.via(database.url));
-      connect(Number(through.port), through.hostname).end(cancel);
-      await sleeping;
+      assert.equal(await cancelOnce(client, database.url, port), '57014');
     });
     await stopInOrder(proxy);
-    const exchanges = (await published(proxy)).batches
-      .flatMap(({ records }) => records)
-      .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
-    assert.deepEqual(
-      exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
-      [true],
-    );
+    await assertOneCancelNoted(proxy);
   });
 
   it('lets transactions end and then ends itself when its supervisor is killed', async (t) => {

@@ -9,12 +9,14 @@ import pg from 'pg';
 import {
   ask,
   cancelled,
+  cancelOnce,
   cancelStatement,
   configOf,
   endProxies,
   openSocket,
   readUntil,
   readyIdle,
+  sendCancel,
   startProxy,
   startupMessage,
 } from './proxy-scene.ts';
@@ -97,6 +99,22 @@ describe('a source of several addresses', { timeout: 120_000 }, () => {
     const client = await connected(t, through);
     await gate.open(); // sessions, and cancels of unknown sessions, go there from now on
     assert.equal(await cancelStatement(client, proxy.port), '57014');
+  });
+
+  it('gets a cancel there although another worker process took it', async (t) => {
+    const [first, second] = await Promise.all([sharedPostgres('source'), sharedPostgres('control')]);
+    const gate = await gateTo(t, first);
+    await gate.shut();
+    const proxy = await startProxy(`${at(gate)},${at(second)}`, '--workers', '2');
+    const onSecond = await connected(t, proxy.via(first.url));
+    await gate.open();
+    // The worker without a client gets the next connection: not the one whose session it is.
+    assert.equal(await cancelOnce(onSecond, second.url, proxy.port), '57014');
+    const onFirst = await connected(t, proxy.via(first.url));
+    await onSecond.end();
+    assert.equal(await cancelOnce(onFirst, first.url, proxy.port), '57014');
+    // Of no session at all: goes where a new one would, and ends.
+    await sendCancel(Buffer.from([0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e, 0, 0, 0, 1, 0, 0, 0, 1]), proxy.port);
   });
 
   it('may be names, resolved at each connect; cancels find the server there, too', async () => {

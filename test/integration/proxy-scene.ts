@@ -96,11 +96,30 @@ export async function cancelled(config: pg.ClientConfig, cancelWith: pg.ClientCo
   }
 }
 
-/** The same on a connection that is there; the cancel goes to this port. */
-export async function cancelStatement(client: pg.Client, port: number, ssl?: ConnectionOptions): Promise<unknown> {
+/** CancelRequest of this session: its process id and secret. */
+function cancelRequest(client: pg.Client): { readonly packet: Buffer; readonly processID: number } {
   const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
   const packet = Buffer.alloc(16);
-  [16, 80_877_102, processID, secretKey].forEach((word, i) => void packet.writeInt32BE(word, i * 4));
+  [16, 80_877_102, processID, secretKey].forEach((word, i) => void packet.writeInt32BE(word | 0, i * 4));
+  return { packet, processID };
+}
+
+/** Runs a statement on a connection that is there, sends one cancel to this port when it sleeps, and returns the SQLSTATE it ended with. */
+export async function cancelOnce(client: pg.Client, serverUrl: string, port: number): Promise<unknown> {
+  const { packet, processID } = cancelRequest(client);
+  const ended = client.query('SELECT pg_sleep(20)').then(
+    () => 'it slept to its end',
+    (error: { code?: string }) => error.code,
+  );
+  const asleep = `SELECT count(*)::int FROM pg_stat_activity WHERE pid = ${processID} AND wait_event = 'PgSleep'`;
+  await waitFor(async () => (await ask(serverUrl, asleep)) === 1, { what: 'the statement to sleep' });
+  await sendCancel(packet, port);
+  return await ended;
+}
+
+/** Until it takes effect, over and over, on a connection that is there; the cancels go to this port. */
+export async function cancelStatement(client: pg.Client, port: number, ssl?: ConnectionOptions): Promise<unknown> {
+  const { packet } = cancelRequest(client);
   let code: unknown;
   const ended = client.query('SELECT pg_sleep(60)').catch((error: { code?: string }) => {
     code = error.code;

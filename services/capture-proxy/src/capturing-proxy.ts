@@ -8,6 +8,8 @@ import { CaptureThread } from './capture-thread.ts';
 import type { CaptureProxyConfig } from './config.ts';
 import { ConnectionTelemetry } from './connection-telemetry.ts';
 import { type Drain, startDrain } from './drain.ts';
+import type { RouteElsewhere } from './forward/cancel-routes.ts';
+import type { Route } from './forward/connect-source.ts';
 import type { Forwarding } from './forward/leg.ts';
 import { createProxy, type ForwardingProxy, type ProxyOptions } from './forward/proxy.ts';
 import type { ForwardCounts, Tap } from './forward/tap.ts';
@@ -29,6 +31,8 @@ export interface ProxySurroundings extends Pick<ServiceKit, 'logger' | 'metrics'
   readonly place: WorkerPlace;
   /** A CancelRequest went by; its session may be another worker's. */
   readonly onCancel?: (key: Uint8Array) => void;
+  /** Asks the other workers which server a cancel is for. */
+  readonly routeElsewhere?: RouteElsewhere;
 }
 
 export interface CapturingProxy {
@@ -38,6 +42,8 @@ export interface CapturingProxy {
   connections(): number;
   /** A CancelRequest that went through another worker. */
   cancelPassed(key: Uint8Array): void;
+  /** The server of the session that a CancelRequest with this key is for; null: it is none of this process. */
+  routeOf(key: Uint8Array): Route | null;
   /** Lets open transactions end, then publishes what was captured. Whoever accepts has stopped doing so. */
   stop(deadlineMs: number): Promise<void>;
   /** While stopping: open transactions get no more time. */
@@ -61,6 +67,7 @@ export async function startCapturingProxy(
     counts,
     forwarding: config.forwarding,
     ...connectionOptions,
+    ...(around.routeElsewhere === undefined ? {} : { routeElsewhere: around.routeElsewhere }),
   });
   if (capture !== null && !(await capture.controlKnown(controlDeadlineMs)))
     logger.warn({ ...config.settings }, 'the control topic did not answer in time: the flags hold until it does');
@@ -72,6 +79,7 @@ export async function startCapturingProxy(
     accept: (socket) => proxy.accept(socket),
     connections: () => proxy.connections(),
     cancelPassed: (key) => capture?.cancelPassed(key),
+    routeOf: (key) => proxy.routeOf(key),
     stop: (deadlineMs) => {
       drain ??= startDrain(proxy, config.drainDeadlineMs);
       return stop(drain, around, capture, deadlineMs);

@@ -1,8 +1,8 @@
 // The proxy: gets clients, connects to the source, and keeps the table of sessions.
 import { isIP, type Socket } from 'node:net';
 import { MirrorstreamError } from '@mirrorstream/domain';
-import { CancelRoutes } from './cancel-routes.ts';
-import { connectSource, type SourceOptions, type SourceSocket } from './connect-source.ts';
+import { CancelRoutes, type RouteElsewhere } from './cancel-routes.ts';
+import { connectSource, type Route, type SourceOptions, type SourceSocket } from './connect-source.ts';
 import type { GreetingWants } from './greeting.ts';
 import { HandleLeg } from './handle-leg.ts';
 import { defaultKeepAlive, type KeepAlive, keepAlive } from './keep-alive.ts';
@@ -35,6 +35,8 @@ export interface ProxyOptions {
   readonly keepAlive?: KeepAlive;
   /** Default: no limit. */
   readonly maxSessions?: number;
+  /** Who is asked for the server of a cancel when it is no session of this proxy. Default: nobody. */
+  readonly routeElsewhere?: RouteElsewhere;
   readonly onEvent?: (event: ProxyEvent) => void;
 }
 
@@ -45,6 +47,8 @@ export interface ForwardingProxy {
   connections(): number;
   /** A client: a socket that has not begun to read and lets its ends close one by one. */
   accept(socket: Socket): void;
+  /** The server that this cancel key's session is on. Null: no session of this proxy, or there is one server only. */
+  routeOf(cancelKey: Uint8Array): Route | null;
 }
 
 export interface RunningProxy extends ForwardingProxy {
@@ -76,6 +80,7 @@ export function createProxy(options: ProxyOptions): ForwardingProxy {
     forwarding: uv === null ? 'streams' : 'handles',
     sessions: () => sessions,
     connections: () => sessions.size,
+    routeOf: (cancelKey) => around.cancelRoutes.own(cancelKey),
     accept: (socket) => {
       socket.on('error', ignore);
       keepAlive(socket, alive);
@@ -124,7 +129,7 @@ function surroundingsOf(
     left: () => {
       admitted -= 1;
     },
-    cancelRoutes: new CancelRoutes(),
+    cancelRoutes: new CancelRoutes(severalServers ? (options.routeElsewhere ?? null) : null),
     source: options.sources.map(({ host, port }) => `${host}:${port}`).join(','),
     tap: options.tap,
     counts: options.counts,

@@ -3,7 +3,6 @@
 // opening ──wants a session, or to cancel──► connecting ──connected──► relaying ──over──► closed
 //    └──not admitted──► refused ◄──no server answers──┘                refused ──client ended──► closed
 import type { Socket } from 'node:net';
-import { keyText } from '../capture/backend-key.ts';
 import type { CancelRoutes } from './cancel-routes.ts';
 import type { Route, SourceEncryption, SourceSocket } from './connect-source.ts';
 import { Greeting, type GreetingWants } from './greeting.ts';
@@ -134,19 +133,20 @@ export class Session {
     this.#kind = admission.kind;
     if (!this.#admit()) return;
     this.#state = 'connecting';
-    let route: Route | null = null;
-    if (this.#kind === 'cancel') {
-      const key = admission.sent.subarray(8, admission.packetBytes);
-      this.#around.tap?.cancel(key, this.#around.nowUs());
-      route = this.#around.cancelRoutes.find(keyText(key, 0, key.length));
-    }
-    this.#around
-      .connectSource(encryption, route)
+    this.#reachSource(admission, encryption)
       .then(
         (source) => this.#onConnected(admission, source),
         (error: unknown) => this.#onUnreachable(failureCode(error)),
       )
       .catch((error: unknown) => this.#onBug(error));
+  }
+
+  async #reachSource({ kind, sent, packetBytes }: Admission, encryption: SourceEncryption): Promise<SourceSocket> {
+    const { cancelRoutes, connectSource, nowUs, tap } = this.#around;
+    if (kind !== 'cancel') return await connectSource(encryption, null);
+    const key = sent.subarray(8, packetBytes);
+    tap?.cancel(key, nowUs());
+    return await connectSource(encryption, await cancelRoutes.find(key));
   }
 
   /** A cancel is no session, and must get through when there are too many. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from '@mirrorstream/domain';
 import type { MetricFamily } from '@mirrorstream/service-kit';
 import type { WorkerPlace } from '../capturing-proxy.ts';
 import type { CaptureProxyConfig } from '../config.ts';
+import type { Route } from '../forward/connect-source.ts';
 import type { Forwarding } from '../forward/leg.ts';
 
 export type ToWorkerProcess =
@@ -11,6 +12,9 @@ export type ToWorkerProcess =
   | { readonly kind: 'client' }
   /** A CancelRequest that another worker passed on: process id and secret key. */
   | { readonly kind: 'cancel'; readonly key: Uint8Array }
+  /** Which server is the session of this cancel key on? To be answered with the same `question`. */
+  | { readonly kind: 'whose'; readonly question: number; readonly key: Uint8Array }
+  | { readonly kind: 'route'; readonly question: number; readonly route: Route | null }
   | { readonly kind: 'stop'; readonly deadlineMs: number }
   | { readonly kind: 'hasten' };
 
@@ -20,7 +24,9 @@ export type FromWorkerProcess =
   /** So many of the clients it was given have left since it last said so. */
   | { readonly kind: 'left'; readonly clients: number }
   | { readonly kind: 'metrics'; readonly families: readonly MetricFamily[] }
-  | { readonly kind: 'cancel'; readonly key: Uint8Array };
+  | { readonly kind: 'cancel'; readonly key: Uint8Array }
+  | { readonly kind: 'whose'; readonly question: number; readonly key: Uint8Array }
+  | { readonly kind: 'route'; readonly question: number; readonly route: Route | null };
 
 /** An error as far as it can be told to another process. */
 export interface ToldError {

@@ -7,6 +7,7 @@ import { type Listener, startListener } from '../forward/listener.ts';
 import { metricPrefix } from '../metrics.ts';
 import { occasionally } from '../occasionally.ts';
 import { chooseWorker } from './dispatch.ts';
+import { RouteQuestions } from './route-questions.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Clients that may wait for a worker to come back when none is there. */
@@ -32,6 +33,7 @@ class Supervisor implements RunningService {
   readonly #kit: ServiceKit;
   readonly #config: CaptureProxyConfig;
   readonly #workers: readonly WorkerHandle[];
+  readonly #questions = new RouteQuestions(() => this.#workers);
   readonly #allReady = Promise.withResolvers<void>();
   readonly #waiting = new Set<Socket>();
   readonly #refused: (details: Readonly<Record<string, unknown>>, message: string) => void;
@@ -103,11 +105,15 @@ class Supervisor implements RunningService {
         onCancel: (key) => {
           for (const other of this.#workers) if (other !== handle) other.cancelPassed(key);
         },
-        onDied: (details) =>
+        onWhose: (question, key) => this.#questions.ask(handle, question, key),
+        onRoute: (question, route) => this.#questions.onAnswer(handle, question, route),
+        onDied: (details) => {
+          this.#questions.onDied(handle);
           logger.error(
             { worker, ...details },
             'a worker process died, its connections with it; the others go on, it is started anew',
-          ),
+          );
+        },
       },
     );
     return handle;

@@ -5,6 +5,7 @@ import { MirrorstreamError } from '@mirrorstream/domain';
 import type { MetricFamily } from '@mirrorstream/service-kit';
 import type { WorkerPlace } from '../capturing-proxy.ts';
 import type { CaptureProxyConfig } from '../config.ts';
+import type { Route } from '../forward/connect-source.ts';
 import type { FromWorkerProcess, ToldError, ToWorkerProcess } from './messages.ts';
 
 const restartMinMs = 200;
@@ -19,6 +20,8 @@ export interface WorkerEvents {
   /** It could not start: the supervisor ends on the first start, and is told of it later. */
   onFailed(error: MirrorstreamError): void;
   onCancel(key: Uint8Array): void;
+  onWhose(question: number, key: Uint8Array): void;
+  onRoute(question: number, route: Route | null): void;
   onDied(details: { readonly workerPid: number; readonly how: string; readonly restartInMs: number }): void;
 }
 
@@ -66,6 +69,14 @@ export class WorkerHandle {
 
   cancelPassed(key: Uint8Array): void {
     this.#tell({ kind: 'cancel', key });
+  }
+
+  whose(question: number, key: Uint8Array): void {
+    this.#tell({ kind: 'whose', question, key });
+  }
+
+  answer(question: number, route: Route | null): void {
+    this.#tell({ kind: 'route', question, route });
   }
 
   /** Resolves when the process has ended. True: by itself and in order. */
@@ -129,6 +140,12 @@ export class WorkerHandle {
         return;
       case 'cancel':
         this.#events.onCancel(message.key);
+        return;
+      case 'whose':
+        this.#events.onWhose(message.question, message.key);
+        return;
+      case 'route':
+        this.#events.onRoute(message.question, message.route);
         return;
       default:
         message satisfies never;

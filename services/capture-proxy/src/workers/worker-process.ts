@@ -4,6 +4,7 @@ import { exitCodes, MirrorstreamError } from '@mirrorstream/domain';
 import { createLogger, MetricRegistry } from '@mirrorstream/service-kit';
 import { type CapturingProxy, publishDeadlineMs, startCapturingProxy, type WorkerPlace } from '../capturing-proxy.ts';
 import type { CaptureProxyConfig } from '../config.ts';
+import type { Route } from '../forward/connect-source.ts';
 import type { FromWorkerProcess, ToldError, ToWorkerProcess } from './messages.ts';
 
 /** The supervisor gives the next client to whom it takes to have the fewest: it need not know to the millisecond. */
@@ -17,6 +18,9 @@ type State =
 let state: State = { kind: 'waiting' };
 let given = 0;
 let left = 0;
+let questions = 0;
+/** Cancels that wait to hear from the supervisor where their session is. It answers each. */
+const asking = new Map<number, (route: Route | null) => void>();
 let hasten: () => void = () => undefined;
 
 // The supervisor decides: a terminal and systemd signal every process of the group.
@@ -32,6 +36,17 @@ process.on('message', (message: ToWorkerProcess, socket: Socket | undefined) => 
       return;
     case 'cancel':
       if (state.kind === 'running') state.proxy.cancelPassed(message.key);
+      return;
+    case 'whose':
+      tell({
+        kind: 'route',
+        question: message.question,
+        route: state.kind === 'running' ? state.proxy.routeOf(message.key) : null,
+      });
+      return;
+    case 'route':
+      asking.get(message.question)?.(message.route);
+      asking.delete(message.question);
       return;
     case 'stop':
       void stop(message.deadlineMs);
@@ -59,6 +74,7 @@ async function start(config: CaptureProxyConfig, place: WorkerPlace): Promise<vo
       metrics,
       place,
       onCancel: (key) => tell({ kind: 'cancel', key: Uint8Array.from(key) }),
+      routeElsewhere,
     });
     state = { kind: 'running', proxy, config };
     hasten = () => proxy.hasten();
@@ -100,6 +116,14 @@ async function stop(deadlineMs: number | null): Promise<void> {
   state = { kind: 'stopping' };
   await proxy.stop(deadlineMs ?? config.drainDeadlineMs + publishDeadlineMs);
   process.exit(0);
+}
+
+function routeElsewhere(key: Uint8Array): Promise<Route | null> {
+  return new Promise((resolve) => {
+    questions += 1;
+    asking.set(questions, resolve);
+    tell({ kind: 'whose', question: questions, key: Uint8Array.from(key) });
+  });
 }
 
 function tell(message: FromWorkerProcess, told: () => void = () => undefined): void {

@@ -8,8 +8,6 @@ import { wire } from './proto-writer.ts';
 const FIXED32 = 5;
 const TWO_32 = 2 ** 32;
 const MAX_VARINT_BYTES = 10;
-/** Beyond it a varint is no exact number any more. */
-const EXACT_VARINT_BYTES = 7;
 const TEXT_SLOTS = 512;
 const LONGEST_KEPT_TEXT = 48;
 const NO_BYTES = new Uint8Array(0);
@@ -79,7 +77,7 @@ export class ProtoReader {
   uint64(): bigint {
     const start = this.#at;
     const value = this.uint();
-    return this.#at - start <= EXACT_VARINT_BYTES ? BigInt(value) : this.#exact(start);
+    return value <= Number.MAX_SAFE_INTEGER ? BigInt(value) : this.#exact(start);
   }
 
   bool(): boolean {

@@ -1,9 +1,8 @@
 // Repairs of kafkajs 2.2.4, each small, all applied here and once per thread, before kafkajs first runs.
 
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import { type KafkajsInternals, kafkajsRequire, loadKafkajsInternals } from './kafkajs-internals.ts';
+import { compressZstd, decompressZstd } from './zstd.ts';
 
 let patched: KafkajsInternals | undefined;
 
@@ -113,14 +112,11 @@ function connectOnceAndClean(prototype: ConnectionPrototype): void {
 }
 
 const zstdType = 4;
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
 
-/** kafkajs brings no zstd; Node does. Level 1: made for the wire, not for the archive. */
+/** kafkajs brings no zstd; Node does. */
 function registerZstd(internals: KafkajsInternals): void {
-  const options = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
   internals.compressionCodecs[zstdType] = () => ({
-    compress: (encoder) => compress(encoder.buffer, options), // kafkajs's own encoder; ours is produce-request.ts
-    decompress: (bytes) => decompress(bytes),
+    compress: (encoder) => compressZstd(encoder.buffer), // kafkajs's own encoder; ours is produce-request.ts
+    decompress: (bytes) => decompressZstd(bytes),
   });
 }

@@ -58,7 +58,7 @@ export interface IncomingBatch {
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface ProducerOptions {
-  /** Of each partition's batch in a request. Default `none`. zstd runs in libuv's threads, not on the event loop. */
+  /** Of each partition's batch in a request. Default `none`. Large batches are compressed in libuv's threads, not on the event loop. */
   readonly compression?: Compression;
 }
 

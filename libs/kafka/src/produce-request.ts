@@ -2,16 +2,15 @@
 //
 //   transactionalId string? · acks i16 · timeoutMs i32 · [topic string · [partition i32 · batch i32+bytes]]
 import { promisify } from 'node:util';
-import { constants, gzip, zstdCompress } from 'node:zlib';
+import { gzip } from 'node:zlib';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Compression, OutgoingRecord, PartitionRecords } from './port.ts';
 import { batchHeaderBytes, recordsBytes, writeBatchHeader, writeRecords } from './record-batch.ts';
+import { compressZstd } from './zstd.ts';
 
 const codecs: Readonly<Record<Compression, number>> = { none: 0, gzip: 1, zstd: 4 };
-const zstd = promisify(zstdCompress);
 const gzipped = promisify(gzip);
 /** For the wire, not for the archive. */
-const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const gzipOptions = { level: 1 };
 
 /** Room left in front of the body for the frame round the request: its fixed fields and a client id of any sensible length. */
@@ -72,7 +71,7 @@ async function prepare(part: PartitionRecords, { compression, ...settings }: Pro
   const sizeBytes = recordsBytes(part.records, timestampMs);
   if (compression === 'none') return { ...part, timestampMs, compressed: undefined, sizeBytes };
   const plain = recordsSection(part.records, sizeBytes, timestampMs);
-  const compressed = await (compression === 'zstd' ? zstd(plain, zstdOptions) : gzipped(plain, gzipOptions));
+  const compressed = await (compression === 'zstd' ? compressZstd(plain) : gzipped(plain, gzipOptions));
   return { ...part, timestampMs, compressed, sizeBytes: compressed.length };
 }
 

@@ -28,6 +28,7 @@ export interface RunnerEvents {
 
 export class LaneRunner implements Sleeper {
   wakeAtUs = Number.POSITIVE_INFINITY;
+  entryAtUs = Number.POSITIVE_INFINITY;
   queuedBytes = 0;
   readonly lane: Lane;
   readonly #surroundings: RunnerSurroundings;

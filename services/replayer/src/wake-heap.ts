@@ -1,8 +1,13 @@
-// A binary heap of moments: who wants to be woken next. Pure; wishes that were replaced stay in it until their time and are then skipped.
+// A binary heap of moments: who wants to be woken next. Pure.
+//
+// A lane moves its deadline on with every exchange, ten thousand times a second, and hardly ever reaches it. So a later wish leaves the
+// entry that is there: when that one's time comes, it is put off to the wish. Only an earlier wish needs an entry of its own.
 
 export interface Sleeper {
   /** The wish that counts; Infinity: none. */
   wakeAtUs: number;
+  /** Of its entry in the heap, never later than the wish; Infinity: it has none. The heap's own. */
+  entryAtUs: number;
 }
 
 interface Entry<T> {
@@ -20,22 +25,18 @@ export class WakeHeap<T extends Sleeper> {
   /** Replaces the sleeper's wish. */
   set(sleeper: T, atUs: number): void {
     sleeper.wakeAtUs = atUs;
-    if (atUs === Number.POSITIVE_INFINITY) return;
-    const entries = this.#entries;
-    let at = entries.push({ atUs, sleeper }) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if ((entries[parent] as Entry<T>).atUs <= atUs) break;
-      this.#swap(at, parent);
-      at = parent;
-    }
+    if (atUs < sleeper.entryAtUs) this.#push(sleeper, atUs);
   }
 
-  /** When somebody wants to be woken; Infinity: nobody does. */
+  /** When to look again, at the latest when somebody wants to be woken; Infinity: nobody does. */
   nextAtUs(): number {
     for (let top = this.#entries[0]; top !== undefined; top = this.#entries[0]) {
-      if (top.sleeper.wakeAtUs === top.atUs) return top.atUs;
+      const { sleeper, atUs } = top;
+      if (sleeper.entryAtUs === atUs && sleeper.wakeAtUs === atUs) return atUs;
       this.#pop();
+      if (sleeper.entryAtUs !== atUs) continue; // An earlier wish has its own entry.
+      sleeper.entryAtUs = Number.POSITIVE_INFINITY;
+      if (sleeper.wakeAtUs !== Number.POSITIVE_INFINITY) this.#push(sleeper, sleeper.wakeAtUs);
     }
     return Number.POSITIVE_INFINITY;
   }
@@ -45,8 +46,23 @@ export class WakeHeap<T extends Sleeper> {
     if (this.nextAtUs() > nowUs) return null;
     const sleeper = this.#entries[0]?.sleeper ?? null;
     this.#pop();
-    if (sleeper !== null) sleeper.wakeAtUs = Number.POSITIVE_INFINITY;
+    if (sleeper !== null) {
+      sleeper.wakeAtUs = Number.POSITIVE_INFINITY;
+      sleeper.entryAtUs = Number.POSITIVE_INFINITY;
+    }
     return sleeper;
+  }
+
+  #push(sleeper: T, atUs: number): void {
+    sleeper.entryAtUs = atUs;
+    const entries = this.#entries;
+    let at = entries.push({ atUs, sleeper }) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if ((entries[parent] as Entry<T>).atUs <= atUs) break;
+      this.#swap(at, parent);
+      at = parent;
+    }
   }
 
   #pop(): void {

@@ -50,6 +50,16 @@ export async function runTransactions(port: number, load: Load, each: number): P
   checkFailed(stdout);
 }
 
+/** At a rate over all clients, with think times as they come by chance (pgbench manual, --rate). Throws when a transaction fails. */
+export async function runThrottled(port: number, load: Load, perSecond: number, seconds: number): Promise<void> {
+  const { stdout } = await run('pgbench', [
+    ...['-n', '-M', load.protocol, '-c', String(load.clients), '-T', String(seconds), '-R', String(perSecond)],
+    ...(transactionOf[load.workload] ?? []),
+    ...connection(port),
+  ]);
+  checkFailed(stdout);
+}
+
 /** Throws when a transaction fails. */
 export async function runPgbench({ port, load, seconds, directory }: PgbenchOptions): Promise<LoadResult> {
   const { stdout } = await run('pgbench', [

@@ -1,13 +1,16 @@
 // `npm run bench -- replay`: how fast, how exactly and at what cost captured traffic is played.
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { foreignShare, readLoad } from '../proxy/foreign-load.ts';
 import { pgbenchVersion } from '../proxy/pgbench.ts';
 import { titleOf } from '../proxy/plan.ts';
 import { commit, machine } from '../surroundings.ts';
-import { help, parseFlags, type Settings } from './flags.ts';
+import { help, type Part, parseFlags, type Settings } from './flags.ts';
 import { markdown } from './report.ts';
 import type { BenchResult } from './result.ts';
+import { measureScale } from './scale.ts';
+import { capturePaced, measureCatchUp, measureSchedule, type PacedTraffic } from './schedule.ts';
 import { type Stage, startStage } from './stage.ts';
 import { measureThroughput } from './throughput.ts';
 
@@ -50,13 +53,20 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
     machine: machine(),
     versions: { node: process.version, server: 'PostgreSQL 17', pgbench },
     loadAverageBefore: loadavg(),
+    foreignShares: [],
     throughput: [],
+    schedule: [],
+    catchUp: null,
+    scale: [],
   };
   say('starting PostgreSQL 17 twice and Kafka');
   const stage = await startStage(directory, root);
   try {
-    for (const part of steps(stage, settings)) {
-      result = { ...result, ...(await part(result)) };
+    for (const step of steps(stage, settings)) {
+      const before = readLoad();
+      const found = await step(result);
+      const foreign = foreignShare(before, readLoad(), cpus().length);
+      result = { ...result, ...found, foreignShares: [...result.foreignShares, foreign] };
       write(result, settings.out); // After each step: a run that is broken off keeps what it has.
     }
     return result;
@@ -76,7 +86,21 @@ function steps(stage: Stage, settings: Settings): Step[] {
         return { throughput: [...soFar.throughput, cell] };
       },
   );
-  return [...(wanted.has('throughput') ? throughput : [])];
+  // Captured when the first part that plays it begins.
+  let paced: Promise<PacedTraffic> | null = null;
+  const traffic = (): Promise<PacedTraffic> => {
+    paced ??= capturePaced(stage, settings);
+    return paced;
+  };
+  const others: readonly (readonly [part: Part, step: Step])[] = [
+    ['schedule', async () => ({ schedule: await measureSchedule(stage, await traffic(), say) })],
+    ['catchup', async () => ({ catchUp: await measureCatchUp(stage, await traffic(), say) })],
+    ['scale', async () => ({ scale: await measureScale(stage, say) })],
+  ];
+  return [
+    ...(wanted.has('throughput') ? throughput : []),
+    ...others.filter(([part]) => wanted.has(part)).map(([, step]) => step),
+  ];
 }
 
 const recordText = (result: BenchResult): string => `${JSON.stringify(result, null, 2)}\n`;

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { listOf, wholeNumber } from '../flag-values.ts';
 import { type Load, protocols } from '../proxy/plan.ts';
 
-export const parts = ['throughput'] as const;
+export const parts = ['throughput', 'schedule', 'catchup', 'scale'] as const;
 export type Part = (typeof parts)[number];
 
 export interface Settings {
@@ -14,6 +14,8 @@ export interface Settings {
   readonly seconds: number;
   /** Captured once per load. */
   readonly transactions: { readonly select: number; readonly tpcb: number };
+  /** Of traffic with think times. */
+  readonly thinkSeconds: number;
   /** Where replayers leave CPU profiles; null: none. */
   readonly profileDirectory: string | null;
   /** Print the record rather than the page. */
@@ -36,12 +38,17 @@ the loads select and tpcb, with the protocols simple and prepared and 8 clients;
 
   --part LIST       ${parts.join(', ')}   [all]
                     throughput: asap on a local mirror and on a target that costs nothing, beside pgbench on the same mirror
+                    schedule: planned against sent, at speed 1 and 10, and what that comes to over time
+                    catchup: how fast overdue traffic is played when the replayer was away for as long as it took
+                    scale: 1, 2 and 4 replayers on a target that answers each exchange after 20 ms
   --workload LIST   ${workloads.join(', ')}   [both]
   --protocol LIST   ${protocols.join(', ')}   [simple,prepared]
   --clients LIST    how many sessions at once   [8]
   --rounds N        how often each contender has its turn   [3]
   --seconds N       how long a turn of pgbench takes   [3]
   --transactions N  how many are captured of select; of tpcb a fifth   [60000]
+  --think N         seconds of traffic with think times for schedule and catchup; 600 shows ten minutes' drift, 300 a pause
+                    of five   [20]
   --quick           1 round, half as many transactions; writes no file
   --profile DIR     replayers leave CPU profiles there (the figures are then not to be trusted)
   --json            print the record, not the page
@@ -57,6 +64,7 @@ const options = {
   rounds: { type: 'string' },
   seconds: { type: 'string' },
   transactions: { type: 'string' },
+  think: { type: 'string' },
   quick: { type: 'boolean', default: false },
   profile: { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -80,6 +88,7 @@ export function parseFlags(argv: readonly string[], defaultOut: string): Parsed 
       rounds: wholeNumber('rounds', values.rounds ?? (quick ? '1' : '3'), 1, 100),
       seconds: wholeNumber('seconds', values.seconds ?? '3', 1, 3600),
       transactions: { select, tpcb: Math.ceil(select * tpcbShare) },
+      thinkSeconds: wholeNumber('think', values.think ?? (quick ? '8' : '20'), 2, 3600),
       profileDirectory: values.profile ?? null,
       json: values.json,
       out: values.out ?? (quick ? null : defaultOut),

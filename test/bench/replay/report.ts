@@ -18,7 +18,7 @@ ${rounds} rounds; turns of pgbench take ${seconds} s.
 
 ${table(['target', 'load', 'measured', ''], verdicts)}
 
-${result.throughput.map(throughputText).join('\n\n')}
+${sections(result).join('\n\n')}
 
 ## How to read this
 
@@ -27,6 +27,9 @@ ${result.throughput.map(throughputText).join('\n\n')}
 - Figures are medians of the rounds; ratios are taken round by round. Rate and CPU are those between a quarter and 95 % of the
   transactions: before it compilers warm up, after it sessions run out.
 - "no cost": a target that answers each exchange at once, in a process of its own.
+- Schedule: of each transaction's first exchange, the moment it was to be sent against the moment it was. Drift compares with production's own
+  moments instead: by how much the distance grew from the first tenth of the transactions to the last.
+- Catching up: from the first transaction to the last, start of the process's compilers included.
 - CPU is the replayer's alone: of the thread it began with, which does nearly everything, and of all others (compression, garbage
   collection). Kafka, PostgreSQL and the benchmark share the cores with it.
 
@@ -34,6 +37,40 @@ ${result.throughput.map(throughputText).join('\n\n')}
 
 ${facts(result)}
 `;
+}
+
+function sections(result: BenchResult): string[] {
+  return [
+    ...result.throughput.map(throughputText),
+    ...(result.schedule.length > 0 ? [scheduleText(result)] : []),
+    ...(result.catchUp !== null ? [catchUpText(result.catchUp)] : []),
+    ...(result.scale.length > 0 ? [scaleText(result)] : []),
+  ];
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en');
+
+function scheduleText({ schedule }: BenchResult): string {
+  const header = ['speed', 'seconds captured', 'transactions', 'error p50 µs', 'p99 µs', 'most µs', 'drift µs'];
+  const rows = schedule.map((it) =>
+    [it.speed, it.seconds, it.transactions, it.p50Us, it.p99Us, it.maxUs, it.driftUs].map(whole),
+  );
+  return `## Schedule: planned against sent\n\n${table(header, rows)}`;
+}
+
+function catchUpText({ pausedSeconds, capturedPerSecond, perSecond }: NonNullable<BenchResult['catchUp']>): string {
+  const factor = (perSecond / capturedPerSecond).toFixed(1);
+  return `## Catching up
+
+After ${pausedSeconds} s away, with ${whole(capturedPerSecond)} transactions captured a second: ${whole(perSecond)} transactions/s, ${factor} × as fast as they came.`;
+}
+
+function scaleText({ scale }: BenchResult): string {
+  const header = ['replayers', 'connections each', 'tx/s', 'to the last transaction', 'not replayed'];
+  const rows = scale.map((it) =>
+    [it.replayers, it.connections, it.perSecond, it.wholePerSecond, it.notReplayed].map(whole),
+  );
+  return `## Replayers on a target that answers after ${scale[0]?.delayMs} ms\n\n${table(header, rows)}`;
 }
 
 function throughputText(cell: ThroughputCell): string {
@@ -86,9 +123,9 @@ function facts(result: BenchResult): string {
 }
 
 /** Above some per cent, the figures are somebody else's too. */
-function foreignText({ throughput }: BenchResult): string {
-  const shares = throughput.flatMap(({ samples }) => samples.map(({ foreignShare }) => foreignShare));
+function foreignText({ foreignShares }: BenchResult): string {
   const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;
-  if (shares.length === 0) return 'CPU taken by others while it measured: not looked at';
-  return `CPU taken by others while it measured: ${percent(median(shares))} of the machine (median; at most ${percent(Math.max(...shares))})`;
+  if (foreignShares.length === 0) return 'CPU taken by others while it measured: not looked at';
+  const [usual, most] = [median(foreignShares), Math.max(...foreignShares)];
+  return `CPU taken by others while it measured: ${percent(usual)} of the machine (median of the parts; at most ${percent(most)})`;
 }

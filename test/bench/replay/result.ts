@@ -8,14 +8,44 @@ export interface RateSample {
   readonly round: number;
   /** Transactions. */
   readonly perSecond: number;
-  /** CPU that processes which are no part of the benchmark took meanwhile, as a share of all cores. */
-  readonly foreignShare: number;
   readonly replay: Omit<ReplayRun, 'played' | 'scheduleErrorsUs'> | null;
 }
 
 export interface ThroughputCell {
   readonly load: Load;
   readonly samples: readonly RateSample[];
+}
+
+/** `timed`, on the mirror. */
+export interface ScheduleSample {
+  readonly speed: number;
+  /** Of production's traffic. */
+  readonly seconds: number;
+  readonly transactions: number;
+  /** Planned against sent. */
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly maxUs: number;
+  /** Between the first and the last tenth. */
+  readonly driftUs: number;
+}
+
+export interface CatchUpSample {
+  readonly pausedSeconds: number;
+  readonly capturedPerSecond: number;
+  readonly perSecond: number;
+}
+
+/** On a target that answers each exchange after `delayMs`. */
+export interface ScaleSample {
+  readonly replayers: number;
+  readonly delayMs: number;
+  /** Of each replayer. */
+  readonly connections: number;
+  readonly perSecond: number;
+  readonly wholePerSecond: number;
+  readonly transactions: number;
+  readonly notReplayed: number;
 }
 
 export interface BenchResult {
@@ -26,5 +56,10 @@ export interface BenchResult {
   readonly machine: Readonly<Record<string, string | number>>;
   readonly versions: Readonly<Record<string, string>>;
   readonly loadAverageBefore: readonly number[];
+  /** CPU that processes which are no part of the benchmark took, as a share of all cores: of each step. */
+  readonly foreignShares: readonly number[];
   readonly throughput: readonly ThroughputCell[];
+  readonly schedule: readonly ScheduleSample[];
+  readonly catchUp: CatchUpSample | null;
+  readonly scale: readonly ScaleSample[];
 }

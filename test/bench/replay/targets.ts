@@ -1,7 +1,7 @@
 // What replay is to reach, and whether this run shows it.
 import { titleOf } from '../proxy/plan.ts';
 import { median, type Ratio, ratioByRound } from '../proxy/statistics.ts';
-import type { BenchResult, RateSample, ThroughputCell } from './result.ts';
+import type { BenchResult, RateSample, ScaleSample, ScheduleSample, ThroughputCell } from './result.ts';
 
 export interface Verdict {
   readonly target: string;
@@ -16,8 +16,47 @@ const rateShare = { select: 0.5, tpcb: 0.8 };
 /** Twice what pgreplay-go spends on a statement without Kafka and digests. */
 const maxStatementUs = 40;
 
-export function judge({ throughput }: Pick<BenchResult, 'throughput'>): Verdict[] {
-  return throughput.flatMap((cell) => [judgeRate(cell), judgeCpu(cell)]);
+const maxErrorUs = { p50Us: 2_000, p99Us: 20_000 };
+const maxDriftUs = 10_000;
+/** Drift is judged where it had time to show. */
+const driftAfterSeconds = 600;
+const leastSpeedUp = 3.6;
+
+export type Measured = Pick<BenchResult, 'throughput' | 'schedule' | 'scale'>;
+
+export function judge({ throughput, schedule, scale }: Measured): Verdict[] {
+  return [
+    ...throughput.flatMap((cell) => [judgeRate(cell), judgeCpu(cell)]),
+    ...schedule.flatMap(judgeSchedule),
+    ...judgeScale(scale),
+  ];
+}
+
+const milliseconds = (us: number): string => `${(us / 1000).toFixed(2)} ms`;
+
+function judgeSchedule(sample: ScheduleSample): Verdict[] {
+  const { speed, seconds, p50Us, p99Us, driftUs } = sample;
+  const load = `speed ${speed}, ${seconds} s of traffic`;
+  const isLongEnough = seconds >= driftAfterSeconds;
+  return [
+    { target: 'schedule error p50 ≤ 2 ms', load, measured: milliseconds(p50Us), met: p50Us <= maxErrorUs.p50Us },
+    { target: 'schedule error p99 ≤ 20 ms', load, measured: milliseconds(p99Us), met: p99Us <= maxErrorUs.p99Us },
+    {
+      target: 'drift over 10 minutes ≤ 10 ms',
+      load,
+      measured: milliseconds(driftUs),
+      met: isLongEnough ? Math.abs(driftUs) <= maxDriftUs : null,
+    },
+  ];
+}
+
+function judgeScale(samples: readonly ScaleSample[]): Verdict[] {
+  const rate = (count: number): number | undefined => samples.find(({ replayers }) => replayers === count)?.perSecond;
+  const [one, four] = [rate(1), rate(4)];
+  if (one === undefined || four === undefined) return [];
+  const factor = four / one;
+  const load = `a target that answers after ${samples[0]?.delayMs} ms`;
+  return [{ target: '1 → 4 replayers ≥ 3.6 ×', load, measured: `${factor.toFixed(2)} ×`, met: factor >= leastSpeedUp }];
 }
 
 export const samplesOf = ({ samples }: ThroughputCell, contender: RateSample['contender']): readonly RateSample[] =>

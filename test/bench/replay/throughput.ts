@@ -1,7 +1,5 @@
 // How fast `asap` plays: on a local mirror beside pgbench on the same server, and on a target that costs next to nothing.
-import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { foreignShare, readLoad } from '../proxy/foreign-load.ts';
 import { runPgbench, runTransactions } from '../proxy/pgbench.ts';
 import { type Load, turnsOf } from '../proxy/plan.ts';
 import { spawnReady } from '../proxy/starting.ts';
@@ -14,7 +12,7 @@ type Say = (line: string) => void;
 
 const asap = ['--pacing', 'asap'];
 
-type Turn = Omit<RateSample, 'round' | 'foreignShare'>;
+type Turn = Omit<RateSample, 'round'>;
 
 /** Captured once; each round plays it on the mirror and on the stub, and has pgbench's own turn on the mirror. */
 export async function measureThroughput(
@@ -35,9 +33,8 @@ export async function measureThroughput(
   const samples: RateSample[] = [];
   for (let round = 1; round <= settings.rounds; round++) {
     for (const turn of turnsOf(turns, round)) {
-      const before = readLoad();
       const sample = { ...(await turn()), round };
-      samples.push({ ...sample, foreignShare: foreignShare(before, readLoad(), cpus().length) });
+      samples.push(sample);
       say(`round ${round}/${settings.rounds}  ${lineOf(sample)}`);
     }
   }

@@ -40,7 +40,7 @@ async function open(t: TestContext, url: string, changes: Partial<ConnectTargetO
   const losses: Error[] = [];
   const connection = await connectTarget(
     { ...session, ...changes, address: parseTargetUrl(url, 'the test') },
-    { onBytes: (chunk) => (received += chunk.toString('latin1')), onLost: (error) => losses.push(error) },
+    { onBytes: (chunk) => (received += Buffer.from(chunk).toString('latin1')), onLost: (error) => losses.push(error) },
   );
   t.after(() => connection.destroy());
   const ask = async (sql: string): Promise<string> => {

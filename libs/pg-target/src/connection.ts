@@ -1,9 +1,8 @@
 // One connection to a mirror's server: logged in, marked, then raw bytes both ways.
-import type { Socket } from 'node:net';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { decodeBackend, FrameEvent, FrameSplitter } from '@mirrorstream/pg-wire';
 import type { Login } from './credentials.ts';
-import { type KeepAlive, openSocket, unreachable } from './socket.ts';
+import { type KeepAlive, openSocket, type TargetSocket, unreachable } from './socket.ts';
 import {
   encoded,
   type SessionFacts,
@@ -15,8 +14,8 @@ import {
 import type { TargetAddress } from './target-address.ts';
 
 export interface TargetHandlers {
-  /** Raw backend bytes after the first ReadyForQuery, as they come. The callee may keep the chunk. */
-  readonly onBytes: (chunk: Buffer) => void;
+  /** Raw backend bytes after the first ReadyForQuery, as they come. The chunk is the callee's until it returns, and used again then. */
+  readonly onBytes: (chunk: Uint8Array) => void;
   /** Once, unless this side closed it. Nothing comes after it. */
   readonly onLost: (error: MirrorstreamError) => void;
   /** What `write` accepted has gone out; only after a `write` that answered false. */
@@ -107,7 +106,7 @@ async function attempt(
     password: login === undefined ? address.password : login.password,
     parameters: sessionParameters(options, mark),
   };
-  const abort = () => socket.destroy(new Error('connect timeout'));
+  const abort = () => socket.stream.destroy(new Error('connect timeout'));
   timeout.addEventListener('abort', abort, { once: true });
   try {
     const outcome = await logIn(socket, startUp);
@@ -151,27 +150,27 @@ function optionValue(value: string): string {
 }
 
 /** Runs the start-up conversation. Throws what trying without the mark cannot mend. */
-function logIn(socket: Socket, options: StartUpOptions): Promise<SessionFacts | Refused> {
+function logIn(socket: TargetSocket, options: StartUpOptions): Promise<SessionFacts | Refused> {
   const startUp = new StartUp(options);
   const splitter = new FrameSplitter({ maxFrameBytes: MAX_STARTUP_FRAME_BYTES });
+  const { stream } = socket;
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => {
-      socket.pause();
-      socket.removeAllListeners('data');
-      socket.removeAllListeners('error');
-      socket.removeAllListeners('close');
+      socket.stopReceiving();
+      stream.removeAllListeners('error');
+      stream.removeAllListeners('close');
       // A late error of a socket that nobody listens to would end the process.
-      socket.on('error', () => {});
+      stream.on('error', () => {});
       settle();
     };
     const fail = (error: unknown) =>
       finish(() => {
-        socket.destroy();
+        stream.destroy();
         reject(error);
       });
-    socket.on('error', (error) => fail(unreachable(error)));
-    socket.on('close', () => fail(unreachable(new Error('closed during start-up'))));
-    socket.on('data', (chunk: Buffer) => {
+    stream.on('error', (error) => fail(unreachable(error)));
+    stream.on('close', () => fail(unreachable(new Error('closed during start-up'))));
+    socket.receive((chunk) => {
       splitter.feed(chunk);
       for (let event = splitter.next(); event !== FrameEvent.needMore; event = splitter.next()) {
         if (event !== FrameEvent.frame) return fail(outOfStep());
@@ -179,18 +178,18 @@ function logIn(socket: Socket, options: StartUpOptions): Promise<SessionFacts | 
         if (message.kind === 'malformed') return fail(outOfStep());
         if (message.kind === 'unknown') continue;
         const step = startUp.step(message);
-        if (step.kind === 'send') socket.write(step.bytes);
+        if (step.kind === 'send') stream.write(step.bytes);
         else if (step.kind === 'ready') return finish(() => resolve(step.facts));
         else if (step.kind === 'failed') {
           if (step.error.code !== 'targetRefused' || step.sqlState === NO_DATABASE) return fail(step.error);
           return finish(() => {
-            socket.destroy();
+            stream.destroy();
             resolve({ refusedState: step.sqlState, error: step.error });
           });
         }
       }
     });
-    socket.write(startupPacket(options));
+    stream.write(startupPacket(options));
   });
 }
 
@@ -208,42 +207,44 @@ class EstablishedConnection implements TargetConnection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #stream: TargetSocket['stream'];
   readonly #options: ConnectTargetOptions;
   readonly #marked: boolean;
   #handlers: TargetHandlers;
   #state: 'open' | 'closing' | 'gone' = 'open';
 
   constructor(
-    socket: Socket,
+    socket: TargetSocket,
     options: ConnectTargetOptions,
     marked: boolean,
     facts: SessionFacts,
     handlers: TargetHandlers,
   ) {
-    this.#socket = socket;
+    const { stream } = socket;
+    this.#stream = stream;
     this.#options = options;
     this.#marked = marked;
     this.#handlers = handlers;
-    this.remoteAddress = socket.remoteAddress ?? '';
-    this.remotePort = socket.remotePort ?? 0;
+    this.remoteAddress = stream.remoteAddress ?? '';
+    this.remotePort = stream.remotePort ?? 0;
     this.processId = facts.processId;
     this.secretKey = facts.secretKey;
     this.parameters = facts.parameters;
-    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    this.closed = new Promise((resolve) => stream.once('close', () => resolve()));
     const lost = (cause: unknown) => {
       const told = this.#state === 'open';
       this.#state = 'gone';
-      socket.destroy();
+      stream.destroy();
       if (told) this.#handlers.onLost(unreachable(cause));
     };
-    socket.removeAllListeners('error');
-    socket.on('error', lost);
-    socket.on('close', () => lost(new Error('closed by the server')));
-    socket.on('end', () => lost(new Error('closed by the server')));
-    socket.on('drain', () => this.#state === 'open' && this.#handlers.onDrain?.());
-    socket.on('data', (chunk: Buffer) => this.#state === 'open' && this.#handlers.onBytes(chunk));
-    socket.resume();
+    stream.removeAllListeners('error');
+    stream.on('error', lost);
+    stream.on('close', () => lost(new Error('closed by the server')));
+    stream.on('end', () => lost(new Error('closed by the server')));
+    stream.on('drain', () => this.#state === 'open' && this.#handlers.onDrain?.());
+    socket.receive((chunk) => {
+      if (this.#state === 'open') this.#handlers.onBytes(chunk);
+    });
   }
 
   markStatements(sessionMark: string): readonly string[] {
@@ -256,7 +257,7 @@ class EstablishedConnection implements TargetConnection {
   }
 
   write(bytes: Uint8Array): boolean {
-    return this.#state === 'open' ? this.#socket.write(bytes) : true;
+    return this.#state === 'open' ? this.#stream.write(bytes) : true;
   }
 
   async cancel(): Promise<void> {
@@ -265,23 +266,24 @@ class EstablishedConnection implements TargetConnection {
     const socket = await openSocket(this.#options.address, timeout).catch(() => null);
     if (socket === null) return;
     await new Promise<void>((resolve) => {
-      socket.on('error', () => {});
-      socket.on('close', () => resolve());
-      timeout.addEventListener('abort', () => socket.destroy(), { once: true });
-      socket.resume();
-      socket.write(encoded({ kind: 'cancelRequest', processId: this.processId, secretKey: this.secretKey }));
+      const { stream } = socket;
+      stream.on('error', () => {});
+      stream.on('close', () => resolve());
+      timeout.addEventListener('abort', () => stream.destroy(), { once: true });
+      socket.receive(() => {});
+      stream.write(encoded({ kind: 'cancelRequest', processId: this.processId, secretKey: this.secretKey }));
     });
   }
 
   close(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#socket.end(encoded({ kind: 'terminate' }));
-    setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS).unref();
+    this.#stream.end(encoded({ kind: 'terminate' }));
+    setTimeout(() => this.#stream.destroy(), CLOSE_TIMEOUT_MS).unref();
   }
 
   destroy(): void {
     this.#state = 'gone';
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 }

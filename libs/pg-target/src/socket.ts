@@ -21,36 +21,82 @@ export interface KeepAlive {
 
 export const defaultKeepAlive: KeepAlive = { idleMs: 60_000, intervalMs: 10_000, count: 9 };
 
+/**
+ * All plain sockets read into it, one after the other: libuv reads when it is the socket's turn and hands over at once. A buffer per
+ * read, Node's way, costs more than the rest of a small answer's reading, and a collection every few thousand of them.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/** A socket whose bytes go to one receiver. While there is none, nothing is read. */
+export class TargetSocket {
+  readonly stream: Socket;
+  #receiver: ((chunk: Uint8Array) => void) | null = null;
+
+  /** `connect`: makes the socket; what it reads plain goes to the function it is given, which says whether to read on. */
+  constructor(connect: (onRead: (chunk: Uint8Array) => boolean) => Socket) {
+    this.stream = connect((chunk) => {
+      this.#receiver?.(chunk);
+      return this.#receiver !== null;
+    });
+  }
+
+  /** From now on. A chunk is the receiver's only until it returns. */
+  receive(receiver: (chunk: Uint8Array) => void): void {
+    this.#receiver = receiver;
+    this.stream.resume();
+  }
+
+  stopReceiving(): void {
+    this.#receiver = null;
+    this.stream.pause();
+  }
+}
+
+function plainSocket(host: string, port: number): TargetSocket {
+  return new TargetSocket((onRead) => {
+    const callback = (sizeBytes: number): boolean => onRead(readBuffer.subarray(0, sizeBytes));
+    return connectTcp({ host, port, noDelay: true, onread: { buffer: readBuffer, callback } });
+  });
+}
+
 /** Errors: `targetUnreachable` (retryable), `targetRefused` when TLS cannot be had as asked. */
 export async function openSocket(
   address: TargetAddress,
   signal: AbortSignal,
   { idleMs, intervalMs, count }: KeepAlive = defaultKeepAlive,
-): Promise<Socket> {
-  const socket = connectTcp({ host: address.host, port: address.port, noDelay: true });
+): Promise<TargetSocket> {
+  const socket = plainSocket(address.host, address.port);
+  const { stream } = socket;
   try {
-    await settled(socket, 'connect', signal);
+    await settled(stream, signal, (done) => stream.once('connect', done));
     // For bytes that were sent and are not acknowledged the kernel keeps its own time: Node cannot set TCP_USER_TIMEOUT.
-    if (idleMs > 0) socket.setKeepAlive(true, idleMs, intervalMs, count);
+    if (idleMs > 0) stream.setKeepAlive(true, idleMs, intervalMs, count);
     return address.sslMode === 'disable' ? socket : await negotiateTls(socket, address, signal);
   } catch (error) {
-    socket.destroy();
+    stream.destroy();
     throw error instanceof MirrorstreamError ? error : unreachable(error);
   }
 }
 
-async function negotiateTls(socket: Socket, address: TargetAddress, signal: AbortSignal): Promise<Socket> {
-  socket.write(encoded({ kind: 'sslRequest' }));
-  await settled(socket, 'readable', signal);
-  const answer: unknown = socket.read();
+async function negotiateTls(socket: TargetSocket, address: TargetAddress, signal: AbortSignal): Promise<TargetSocket> {
+  const { stream } = socket;
+  let answer: Uint8Array = new Uint8Array(0);
+  stream.write(encoded({ kind: 'sslRequest' }));
+  await settled(stream, signal, (done) =>
+    socket.receive((chunk) => {
+      answer = new Uint8Array(chunk);
+      socket.stopReceiving();
+      done();
+    }),
+  );
   // More than one byte before the handshake could have been put there by somebody in between.
-  const byte = answer instanceof Uint8Array && answer.length === 1 ? answer[0] : undefined;
+  const byte = answer.length === 1 ? answer[0] : undefined;
   if (byte === DECLINED && address.sslMode === 'prefer') return socket;
   if (byte !== ACCEPTED) throw noTls(address.sslMode);
-  const tls = connectTls({ socket, ...(await tlsOptions(address)) });
+  const tls = connectTls({ socket: stream, ...(await tlsOptions(address)) });
   try {
-    await settled(tls, 'secureConnect', signal);
-    return tls;
+    await settled(tls, signal, (done) => tls.once('secureConnect', done));
+    return new TargetSocket((onRead) => tls.on('data', onRead).pause());
   } catch (error) {
     tls.destroy();
     throw error;
@@ -88,25 +134,24 @@ async function readPem(file: string | undefined): Promise<Buffer | undefined> {
   }
 }
 
-function settled(socket: Socket, event: 'connect' | 'secureConnect' | 'readable', signal: AbortSignal): Promise<void> {
+/** Resolves when `begin` says that it is done; rejects when the socket fails or closes before that, or the signal aborts. */
+function settled(socket: Socket, signal: AbortSignal, begin: (done: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (error?: unknown) => {
-      socket.off(event, onEvent);
       socket.off('error', onError);
       socket.off('close', onClose);
       signal.removeEventListener('abort', onAbort);
       if (error === undefined) resolve();
       else reject(error);
     };
-    const onEvent = () => done();
     const onError = (error: Error) => done(error);
     const onClose = () => done(new Error('closed by the server'));
     const onAbort = () => done(signal.reason ?? new Error('aborted'));
     if (signal.aborted) return onAbort();
-    socket.once(event, onEvent);
     socket.once('error', onError);
     socket.once('close', onClose);
     signal.addEventListener('abort', onAbort, { once: true });
+    begin(() => done());
   });
 }
 

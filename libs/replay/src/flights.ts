@@ -126,7 +126,7 @@ export class Flights {
     this.#walk.walk(bytes, from, to, flight.texts, (type) => this.ledger.sent(type, flight.id));
   }
 
-  /** False: the bytes are no frames, the connection is of no more use. */
+  /** False: the bytes are no frames, the connection is of no more use. The chunk is not kept. */
   receive(chunk: Uint8Array, nowUs: number): boolean {
     const splitter = this.#splitter;
     splitter.feed(chunk);
@@ -137,7 +137,14 @@ export class Flights {
       if (event === FrameEvent.frame) this.#frame(flight, chunk, nowUs);
       else this.#piece(event, flight, nowUs);
     }
+    this.#own(chunk);
     return true;
+  }
+
+  /** Copies what the flight under way kept of a chunk that is about to be used again. */
+  #own({ buffer }: Uint8Array): void {
+    const raw = this.#flights[0]?.raw ?? [];
+    for (let at = raw.length - 1; at >= 0 && raw[at]?.buffer === buffer; at--) raw[at] = Uint8Array.from(raw[at] ?? []);
   }
 
   /** Ends what is over, and helps the mirror on where it waits for what production's client had no reason to send. */
@@ -200,7 +207,7 @@ export class Flights {
     }
   }
 
-  /** Views of chunks are kept, not copies: they are needed only when the answer differs. */
+  /** Views of the chunk are kept, not copies: they are needed only when the answer differs, which is mostly known before the chunk ends. */
   #keep(flight: Flight, buffer: Uint8Array, start: number, end: number, mayView: boolean): void {
     if (flight.rawTruncated) return;
     if (flight.rawBytes + end - start > this.#rawCapBytes) {

@@ -7,6 +7,7 @@ import { pgbenchVersion } from '../proxy/pgbench.ts';
 import { titleOf } from '../proxy/plan.ts';
 import { commit, machine } from '../surroundings.ts';
 import { help, type Part, parseFlags, type Settings } from './flags.ts';
+import { measureLaneMemory } from './lane-memory.ts';
 import { markdown } from './report.ts';
 import type { BenchResult } from './result.ts';
 import { measureScale } from './scale.ts';
@@ -58,6 +59,7 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
     schedule: [],
     catchUp: null,
     scale: [],
+    laneMemory: null,
   };
   say('starting PostgreSQL 17 twice and Kafka');
   const stage = await startStage(directory, root);
@@ -96,6 +98,7 @@ function steps(stage: Stage, settings: Settings): Step[] {
     ['schedule', async () => ({ schedule: await measureSchedule(stage, await traffic(), say) })],
     ['catchup', async () => ({ catchUp: await measureCatchUp(stage, await traffic(), say) })],
     ['scale', async () => ({ scale: await measureScale(stage, say) })],
+    ['memory', async () => ({ laneMemory: await measureLaneMemory(stage) })],
   ];
   return [
     ...(wanted.has('throughput') ? throughput : []),

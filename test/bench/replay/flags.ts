@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { listOf, wholeNumber } from '../flag-values.ts';
 import { type Load, protocols } from '../proxy/plan.ts';
 
-export const parts = ['throughput', 'schedule', 'catchup', 'scale'] as const;
+export const parts = ['throughput', 'schedule', 'catchup', 'scale', 'memory'] as const;
 export type Part = (typeof parts)[number];
 
 export interface Settings {
@@ -41,6 +41,7 @@ the loads select and tpcb, with the protocols simple and prepared and 8 clients;
                     schedule: planned against sent, at speed 1 and 10, and what that comes to over time
                     catchup: how fast overdue traffic is played when the replayer was away for as long as it took
                     scale: 1, 2 and 4 replayers on a target that answers each exchange after 20 ms
+                    memory: bytes per lane
   --workload LIST   ${workloads.join(', ')}   [both]
   --protocol LIST   ${protocols.join(', ')}   [simple,prepared]
   --clients LIST    how many sessions at once   [8]

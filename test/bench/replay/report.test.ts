@@ -41,6 +41,7 @@ const result: BenchResult = {
   ],
   schedule: [{ speed: 1, seconds: 20, transactions: 8000, p50Us: 100, p99Us: 21_000, maxUs: 30_000, driftUs: 5 }],
   catchUp: { pausedSeconds: 20, capturedPerSecond: 400, perSecond: 8000 },
+  laneMemory: { lanes: 400, heapBytes: 16_384, externalBytes: 0, rssBytes: 28_000 },
   scale: [1, 4].map((replayers) => ({
     ...{ replayers, delayMs: 20, connections: 16, transactions: 100, notReplayed: 0 },
     ...{ perSecond: 100 * replayers, wholePerSecond: 90 * replayers },
@@ -61,9 +62,15 @@ test('a target is met, missed, or not told by this run', () => {
 
 test('the page shows each part that was measured and no other', () => {
   const whole = markdown(result);
-  for (const heading of ['## pgbench TPC-B, simple, 8 clients', '## Schedule', '## Catching up', '## Replayers on'])
+  for (const heading of [
+    '## pgbench TPC-B, simple, 8 clients',
+    '## Schedule',
+    '## Catching up',
+    '## Replayers on',
+    '16.0 KB of heap',
+  ])
     assert.ok(whole.includes(heading), heading);
   assert.match(whole, /20 × as fast|20\.0 × as fast/);
-  const empty = markdown({ ...result, throughput: [], schedule: [], catchUp: null, scale: [] });
-  assert.ok(!/## (pgbench|Schedule|Catching|Replayers)/.test(empty));
+  const empty = markdown({ ...result, throughput: [], schedule: [], catchUp: null, scale: [], laneMemory: null });
+  assert.ok(!/## (pgbench|Schedule|Catching|Replayers|Memory)/.test(empty));
 });

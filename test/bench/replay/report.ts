@@ -45,6 +45,7 @@ function sections(result: BenchResult): string[] {
     ...(result.schedule.length > 0 ? [scheduleText(result)] : []),
     ...(result.catchUp !== null ? [catchUpText(result.catchUp)] : []),
     ...(result.scale.length > 0 ? [scaleText(result)] : []),
+    ...(result.laneMemory !== null ? [memoryText(result.laneMemory)] : []),
   ];
 }
 
@@ -71,6 +72,13 @@ function scaleText({ scale }: BenchResult): string {
     [it.replayers, it.connections, it.perSecond, it.wholePerSecond, it.notReplayed].map(whole),
   );
   return `## Replayers on a target that answers after ${scale[0]?.delayMs} ms\n\n${table(header, rows)}`;
+}
+
+function memoryText({ lanes, heapBytes, rssBytes }: NonNullable<BenchResult['laneMemory']>): string {
+  const [heap, resident] = [heapBytes, rssBytes].map((bytes) => (bytes / 1024).toFixed(1));
+  return `## Memory
+
+A lane with its connection, after one transaction: ${heap} KB of heap, ${resident} KB resident (mean of ${lanes}).`;
 }
 
 function throughputText(cell: ThroughputCell): string {

@@ -48,6 +48,14 @@ export interface ScaleSample {
   readonly notReplayed: number;
 }
 
+/** Bytes per lane with its connection, after a transaction. */
+export interface LaneMemory {
+  readonly lanes: number;
+  readonly heapBytes: number;
+  readonly externalBytes: number;
+  readonly rssBytes: number;
+}
+
 export interface BenchResult {
   readonly bench: 'replay';
   readonly startedAt: string;
@@ -62,4 +70,5 @@ export interface BenchResult {
   readonly schedule: readonly ScheduleSample[];
   readonly catchUp: CatchUpSample | null;
   readonly scale: readonly ScaleSample[];
+  readonly laneMemory: LaneMemory | null;
 }

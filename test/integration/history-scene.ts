@@ -73,8 +73,17 @@ export class HistoryScene {
   }
 
   startReplay(mirror: Mirror, ...args: readonly string[]): Command {
-    const place = ['--mirror', `${mirror.name}=${mirror.url}`, '--source-name', this.scene.source];
-    return this.start('replay', ...place, '--data-dir', `${this.folder}/data`, '--json', ...args);
+    const source = args.includes('--source-name') ? [] : ['--source-name', this.scene.source];
+    return this.start(
+      'replay',
+      '--mirror',
+      `${mirror.name}=${mirror.url}`,
+      ...source,
+      '--data-dir',
+      `${this.folder}/data`,
+      '--json',
+      ...args,
+    );
   }
 
   /** To its end; the report. */

@@ -1,8 +1,10 @@
 // Runs over windows of the past: real traffic captured by the real proxy, played later by `mirrorstream replay`.
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { envelopesTopic } from '@mirrorstream/domain';
-import { execute, sharedKafka, waitFor, withClient } from '@mirrorstream/testkit';
+import { execute, sharedKafka, uniqueName, waitFor, withClient } from '@mirrorstream/testkit';
+import { readWindowFile } from '../../services/cli/src/history/window-file-io.ts';
 import { HistoryScene, type RunReport, reportOf } from './history-scene.ts';
 import type { Mirror } from './replayer-scene.ts';
 import { repeated } from './replayer-scene.ts';
@@ -140,6 +142,73 @@ describe('history', { timeout: 240_000 }, () => {
     );
     assert.deepEqual(countsOf(await history.show('whole')), countsOf(whole));
   });
+
+  it('travels by file: exported, imported under another name, it is the same to the byte and plays the same', async (t) => {
+    const { history, mirror } = await openScene(t);
+    const window = await recordAcross(history);
+    await history.scene.stopProxy();
+    const original = await history.replay(mirror, '--run', 'original', '--pacing', 'asap', ...window.flags);
+    const played = await words(mirror.url);
+    const [file, back] = [`${history.folder}/window`, `${history.folder}/back`];
+    const exported = await history.run(
+      'export',
+      '--output',
+      file,
+      '--source-name',
+      history.scene.source,
+      ...window.flags,
+    );
+    assert.equal(exported.code, 0, exported.stderr);
+    const copy = uniqueName('copy');
+    const place = ['--input', file, '--source-name', copy];
+    assert.equal((await history.run('import', ...place)).code, 0);
+    const again = await history.run('import', ...place);
+    assert.deepEqual([again.code, /exists already, made by an import/.test(again.stderr)], [2, true], again.stderr);
+    const replaced = await history.run('import', ...place, '--replace');
+    assert.equal(replaced.code, 0, replaced.stderr);
+    assert.match(
+      replaced.stdout,
+      new RegExp(`--source-name ${copy} --from ${window.flags[1]} --to ${window.flags[3]}`),
+    );
+    await history.run('export', '--output', back, '--source-name', copy, ...window.flags);
+    assert.deepEqual(await recordsOf(back), await recordsOf(file));
+    await execute(mirror.url, 'TRUNCATE words');
+    const replay = history.startReplay(
+      mirror,
+      '--run',
+      'copied',
+      '--pacing',
+      'asap',
+      ...window.flags,
+      '--source-name',
+      copy,
+    );
+    const ended = await replay.ended;
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.deepEqual(countsOf(reportOf(ended)), countsOf(original));
+    assert.deepEqual(await words(mirror.url), played);
+  });
+
+  it('imports nothing of a file that is damaged, and takes no name that is in use', async (t) => {
+    const { history } = await openScene(t);
+    const window = await recordAcross(history);
+    await history.scene.stopProxy();
+    const file = `${history.folder}/window`;
+    const { source } = history.scene;
+    assert.equal((await history.run('export', '--output', file, '--source-name', source, ...window.flags)).code, 0);
+    const inUse = await history.run('import', '--input', file, '--replace');
+    assert.deepEqual(
+      [inUse.code, /exists already, and was not made by an import/.test(inUse.stderr)],
+      [2, true],
+      inUse.stderr,
+    );
+    const bytes = await readFile(file);
+    await writeFile(file, bytes.subarray(0, bytes.length - 3));
+    const copy = uniqueName('copy');
+    const cut = await history.run('import', '--input', file, '--source-name', copy);
+    assert.deepEqual([cut.code, /is damaged at byte \d+/.test(cut.stderr)], [2, true], cut.stderr);
+    assert.equal((await history.scene.admin.partitionCounts([envelopesTopic(copy)])).size, 0);
+  });
 });
 
 async function openScene(t: TestContext): Promise<{ readonly history: HistoryScene; readonly mirror: Mirror }> {
@@ -219,6 +288,17 @@ async function deleteLog({ scene }: HistoryScene): Promise<void> {
     topic,
     new Map(ends.map(([partition, high]) => [partition, high > 0n ? high - 1n : 0n])),
   );
+}
+
+/** What an exported file holds, its offsets aside. */
+async function recordsOf(path: string): Promise<unknown[]> {
+  const records: unknown[] = [];
+  await readWindowFile(path, {
+    onHeader: ({ window, transactions, partitions }) => void records.push({ window, transactions, partitions }),
+    onRecord: ({ offset: _, ...record }) => void records.push(record),
+    onProgress: () => {},
+  });
+  return records;
 }
 
 async function insert(history: HistoryScene, word: string): Promise<void> {

@@ -15,6 +15,7 @@ Commands:
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them
   dead-letter     what could not be decoded: look at it, and try it again after an upgrade
+  export, import  a window of the past into a file, and from there into a topic again
   capture-proxy   one service by itself: forward and capture
   replayer        one service by itself: play the log to one mirror
   comparer        one service by itself: classify what differs

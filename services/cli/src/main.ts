@@ -14,6 +14,8 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   replay: async () => endingProcess((await import('./history/replay.ts')).replay),
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
+  export: async () => endingProcess((await import('./history/export.ts')).exportWindow),
+  import: async () => endingProcess((await import('./history/import.ts')).importWindow),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: async () => endingProcess(await serviceMain('replayer')),
   comparer: async () => endingProcess(await serviceMain('comparer')),

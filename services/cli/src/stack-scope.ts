@@ -46,8 +46,12 @@ export const scopeFlags: readonly CommandFlag[] = [
   },
 ];
 
-/** Throws `badInput`, `notReady`. */
-export async function stackScope(command: CommandSpec, flags: GivenFlags): Promise<StackScope> {
+/** `anySource`: also one that was imported there. Throws `badInput`, `notReady`. */
+export async function stackScope(
+  command: CommandSpec,
+  flags: GivenFlags,
+  which: 'itsSource' | 'anySource' = 'itsSource',
+): Promise<StackScope> {
   const kafka = planKafka(command, flags, undefined);
   const source = flags.last('source-name');
   const environment = flags.last('environment');
@@ -64,7 +68,7 @@ export async function stackScope(command: CommandSpec, flags: GivenFlags): Promi
     };
   }
   for (const [flag, value] of Object.entries({ '--source-name': source, '--environment': environment })) {
-    if (value !== undefined)
+    if (value !== undefined && !(which === 'anySource' && flag === '--source-name'))
       throw badFlag(command, flag, 'needs --brokers', 'Without it, the data folder says which stack is meant.');
   }
   const layout = dataDirLayout(flags.last('data-dir') ?? defaultDataDir);
@@ -86,7 +90,7 @@ export async function stackScope(command: CommandSpec, flags: GivenFlags): Promi
   return {
     stage: command.name,
     access: run.kafka as KafkaAccess,
-    source: run.source,
+    source: source ?? run.source,
     environment: run.environment,
     mirrors: run.mirrors,
     startedAtMs: run.startedAtMs,

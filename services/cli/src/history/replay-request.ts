@@ -2,10 +2,9 @@
 import { checkName, liveRun, type RunSettings } from '@mirrorstream/domain';
 import type { ReplayWindow } from '@mirrorstream/envelope';
 import { badFlag, type CommandSpec, type GivenFlags } from '../command-line.ts';
-import { parseDuration } from '../duration.ts';
-import { type StackScope, scopeFlags } from '../stack-scope.ts';
-import { momentHint, parseMoment } from './moment.ts';
+import type { StackScope } from '../stack-scope.ts';
 import { type RunTarget, readTarget, targetFlags } from './target.ts';
+import { readLateMs, readWindow, windowFlags, windowScopeFlags } from './window-flags.ts';
 
 const filterFlags = ['include-database', 'exclude-database', 'include-user', 'exclude-user'] as const;
 
@@ -19,8 +18,7 @@ export const replayCommand: CommandSpec = {
     'same window with the same settings again, as a new run. mirrorstream runs lists them.',
   flags: [
     ...targetFlags,
-    { name: 'from', placeholder: 'TIME', description: `begin of the window. ${momentHint}` },
-    { name: 'to', placeholder: 'TIME', defaultText: 'now', description: 'end of the window, not part of it any more' },
+    ...windowFlags,
     {
       name: 'run',
       placeholder: 'NAME',
@@ -42,18 +40,10 @@ export const replayCommand: CommandSpec = {
       repeatable: true,
       description: name.startsWith('include') ? 'play only these' : 'do not play these',
     })),
-    {
-      name: 'late',
-      placeholder: 'DURATION',
-      defaultText: '2m',
-      description:
-        'how much log behind the end of the window is looked through for transactions that began in it and were published later ' +
-        '(longer where Kafka was away, and a spool bridged it)',
-    },
     { name: 'replayers', placeholder: 'N', defaultText: '1', description: 'replayer processes to start' },
     { name: 'strict', description: 'exit code 1 when a transaction failed or an answer differed' },
     { name: 'json', description: 'print the report as one JSON object (mirrorstream.run/1); progress goes to stderr' },
-    ...scopeFlags,
+    ...windowScopeFlags,
   ],
   exitCodes:
     'Exit codes: 0 finished, every transaction of the window accounted for; 1 the same, with --strict, but something failed or differed; ' +
@@ -104,7 +94,7 @@ export async function readReplayRequest(
   const target = await readTarget(replayCommand, flags, env, embedded);
   const run = nameOf(flags, 'run');
   const repeat = nameOf(flags, 'repeat');
-  const window = windowOf(flags, nowMs);
+  const window = readWindow(replayCommand, flags, nowMs);
   const given = ['from', 'to', 'pacing', 'speed', 'exposure', ...filterFlags].filter((name) => flags.has(name));
   if (repeat !== null && given.length > 0)
     throw badFlag(
@@ -121,7 +111,7 @@ export async function readReplayRequest(
     window,
     settings: settingsOf(flags, target),
     given,
-    lateMs: durationOf(flags, 'late', 120_000),
+    lateMs: readLateMs(replayCommand, flags),
     replayers: wholeOf(flags, 'replayers', 1, 64),
   };
 }
@@ -131,30 +121,6 @@ function nameOf(flags: GivenFlags, flag: string): string | null {
   if (name === undefined) return null;
   if (name === liveRun) throw badFlag(replayCommand, `--${flag}`, 'is the live replay’s name', 'Choose another one.');
   return checkName('run', name);
-}
-
-function windowOf(flags: GivenFlags, nowMs: number): ReplayWindow | null {
-  if (!flags.has('from')) {
-    if (flags.has('to')) throw badFlag(replayCommand, '--to', 'needs --from', 'Say when the window begins.');
-    return null;
-  }
-  const fromMs = momentOf(flags, 'from', '', nowMs);
-  const toMs = momentOf(flags, 'to', 'now', nowMs);
-  if (toMs > nowMs)
-    throw badFlag(
-      replayCommand,
-      '--to',
-      'lies in the future',
-      'A window ends in the past or now; replayer follows production.',
-    );
-  if (fromMs >= toMs) throw badFlag(replayCommand, '--from', 'is not before --to', 'Give a window of some length.');
-  return { fromMs, toMs };
-}
-
-function momentOf(flags: GivenFlags, flag: string, fallback: string, nowMs: number): number {
-  const moment = parseMoment(flags.last(flag) ?? fallback, nowMs);
-  if (moment === undefined) throw badFlag(replayCommand, `--${flag}`, 'is no time', momentHint);
-  return moment;
 }
 
 /** Flags win over the file. */
@@ -197,13 +163,6 @@ function wholeOf(flags: GivenFlags, flag: string, fallback: number, most: number
   if (text === undefined) return fallback;
   if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= most) return Number(text);
   throw badFlag(replayCommand, `--${flag}`, `is not a number from 1 to ${most}`, `Write --${flag} ${fallback}.`);
-}
-
-function durationOf(flags: GivenFlags, flag: string, fallbackMs: number): number {
-  const text = flags.last(flag);
-  const ms = text === undefined ? fallbackMs : parseDuration(text);
-  if (ms === undefined) throw badFlag(replayCommand, `--${flag}`, 'is not a duration', 'For example 30s, 5m or 1h.');
-  return ms;
 }
 
 /** The same settings as flags of the replayer. */

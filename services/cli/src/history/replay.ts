@@ -18,7 +18,7 @@ export async function replay(argv: readonly string[]): Promise<number> {
     process.stdout.write(helpText(replayCommand));
     return exitCodes.ok;
   }
-  const scope = await stackScope(replayCommand, flags);
+  const scope = await stackScope(replayCommand, flags, 'anySource');
   const request = await readReplayRequest(flags, scope.embeddedMirrors, Date.now(), process.env);
   const watch = new InterruptionWatch((code) => process.exit(code));
   try {

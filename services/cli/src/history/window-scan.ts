@@ -37,6 +37,8 @@ export interface ScannedWindow {
   readonly captureGaps: number;
   /** When the first transaction began; null: there is none. */
   readonly firstStartedAtUs: bigint | null;
+  /** Capture processes that wrote what was read. */
+  readonly incarnations: string[];
 }
 
 /** Clocks of several hosts agree to within this. */
@@ -81,6 +83,7 @@ function summary(partitions: readonly PartitionScan[]): ScannedWindow {
     transactions: partitions.reduce((sum, { range }) => sum + range.transactions, 0),
     captureGaps: partitions.reduce((sum, { gaps }) => sum + gaps, 0),
     firstStartedAtUs,
+    incarnations: [...new Set(partitions.flatMap((scan) => scan.incarnations))].sort(),
   };
 }
 
@@ -118,6 +121,10 @@ class PartitionScan {
   get range(): ScannedRange {
     const from = this.#first ?? this.position;
     return { from, to: this.#first === null ? from : this.#last + 1n, transactions: this.#transactions };
+  }
+
+  get incarnations(): string[] {
+    return [...this.#seen.keys()];
   }
 
   take(record: IncomingRecord): void {

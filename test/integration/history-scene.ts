@@ -1,5 +1,7 @@
 // Recorded traffic with a window in its middle, and the commands of history run as a person would.
 import assert from 'node:assert/strict';
+import { envelopesTopic } from '@mirrorstream/domain';
+import { decodeEnvelopeBatch } from '@mirrorstream/envelope';
 import { removeDirectory, temporaryDirectory, waitFor } from '@mirrorstream/testkit';
 import pg from 'pg';
 import { Command, type Ended } from '../e2e/up-process.ts';
@@ -59,6 +61,23 @@ export class HistoryScene {
     const atMs = Date.now() + 30;
     await waitFor(() => Date.now() > atMs + 30, { what: 'the clock' });
     return new Date(atMs).toISOString();
+  }
+
+  /** Parts of transactions that go on, published so far. */
+  async openParts(): Promise<number> {
+    const topic = envelopesTopic(this.scene.source);
+    const ranges = (await this.scene.admin.offsets(topic)).map(({ partition, low: from, high: to }) => ({
+      partition,
+      from,
+      to,
+    }));
+    let parts = 0;
+    await this.scene.client.readRange(topic, ranges, ({ records }) => {
+      for (const { value } of records)
+        for (const { record } of decodeEnvelopeBatch(value ?? new Uint8Array(0)).records)
+          if (record.case === 'envelope' && !record.value.lastPart) parts += 1;
+    });
+    return parts;
   }
 
   /** `mirrorstream …`, with this scene's Kafka. */

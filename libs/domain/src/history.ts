@@ -3,12 +3,12 @@
 // Both lie in the status topic beside the snapshots. The plan of a run (its window and, per partition, the offsets that hold it) is
 // written once, before anything is played; replayers of the run read it there.
 import { z } from 'zod';
+import { filtersSchema } from './filters.ts';
 import { transactionOutcomes } from './outcomes.ts';
 
 const count = z.number().int().nonnegative();
 const atMs = z.number().nonnegative();
 const offset = z.string().regex(/^\d{1,19}$/);
-const list = z.array(z.string());
 
 /** running: a process plays it; stopped: can be resumed; finished: every transaction is accounted for; failed: it ended otherwise. */
 export const runStates = ['running', 'stopped', 'finished', 'failed'] as const;
@@ -19,10 +19,7 @@ export const runSettingsSchema = z.object({
   pacing: z.string(),
   speed: z.number().positive(),
   exposure: z.number().min(0).max(1),
-  includeDatabases: list,
-  excludeDatabases: list,
-  includeUsers: list,
-  excludeUsers: list,
+  filters: filtersSchema,
 });
 export type RunSettings = z.infer<typeof runSettingsSchema>;
 

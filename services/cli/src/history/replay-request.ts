@@ -1,12 +1,10 @@
 // What the command line of `mirrorstream replay` asks for.
-import { checkName, liveRun, type RunSettings } from '@mirrorstream/domain';
+import { checkName, filterFlags, filtersSchema, liveRun, noFilters, type RunSettings } from '@mirrorstream/domain';
 import type { ReplayWindow } from '@mirrorstream/envelope';
 import { badFlag, type CommandSpec, type GivenFlags } from '../command-line.ts';
 import type { StackScope } from '../stack-scope.ts';
 import { type RunTarget, readTarget, targetFlags } from './target.ts';
 import { readLateMs, readWindow, windowFlags, windowScopeFlags } from './window-flags.ts';
-
-const filterFlags = ['include-database', 'exclude-database', 'include-user', 'exclude-user'] as const;
 
 export const replayCommand: CommandSpec = {
   name: 'replay',
@@ -34,12 +32,7 @@ export const replayCommand: CommandSpec = {
     },
     { name: 'speed', placeholder: 'FACTOR', defaultText: '1', description: 'with timed: times as fast as production' },
     { name: 'exposure', placeholder: 'SHARE', defaultText: '1', description: 'share of the sessions, 0 to 1' },
-    ...filterFlags.map((name) => ({
-      name,
-      placeholder: 'NAME',
-      repeatable: true,
-      description: name.startsWith('include') ? 'play only these' : 'do not play these',
-    })),
+    ...filterFlags.map(({ name, description, placeholder }) => ({ name, description, placeholder, repeatable: true })),
     { name: 'replayers', placeholder: 'N', defaultText: '1', description: 'replayer processes to start' },
     { name: 'strict', description: 'exit code 1 when a transaction failed or an answer differed' },
     { name: 'json', description: 'print the report as one JSON object (mirrorstream.run/1); progress goes to stderr' },
@@ -95,7 +88,9 @@ export async function readReplayRequest(
   const run = nameOf(flags, 'run');
   const repeat = nameOf(flags, 'repeat');
   const window = readWindow(replayCommand, flags, nowMs);
-  const given = ['from', 'to', 'pacing', 'speed', 'exposure', ...filterFlags].filter((name) => flags.has(name));
+  const given = ['from', 'to', 'pacing', 'speed', 'exposure', ...filterFlags.map(({ name }) => name)].filter((name) =>
+    flags.has(name),
+  );
   if (repeat !== null && given.length > 0)
     throw badFlag(
       replayCommand,
@@ -125,10 +120,18 @@ function nameOf(flags: GivenFlags, flag: string): string | null {
 
 /** Flags win over the file. */
 function settingsOf(flags: GivenFlags, { config }: RunTarget): RunSettings {
-  const filters = config?.filters ?? {};
-  const many = (flag: (typeof filterFlags)[number], fromFile: readonly string[] | undefined): string[] => [
-    ...(flags.has(flag) ? flags.all(flag) : (fromFile ?? [])),
-  ];
+  const filters = filtersSchema.safeParse({
+    ...noFilters,
+    ...config?.filters,
+    ...Object.fromEntries(
+      filterFlags.flatMap(({ name, filter }) => (flags.has(name) ? [[filter, flags.all(name)]] : [])),
+    ),
+  });
+  if (!filters.success) {
+    const [issue] = filters.error.issues;
+    const flag = filterFlags.find(({ filter }) => filter === issue?.path[0])?.name ?? 'filters';
+    throw badFlag(replayCommand, `--${flag}`, `is not usable: ${issue?.message}`, 'See mirrorstream replay --help.');
+  }
   const pacing = flags.last('pacing') ?? 'timed';
   if (pacing !== 'timed' && pacing !== 'asap')
     throw badFlag(replayCommand, '--pacing', 'is neither timed nor asap', 'Write timed or asap.');
@@ -136,10 +139,7 @@ function settingsOf(flags: GivenFlags, { config }: RunTarget): RunSettings {
     pacing,
     speed: numberOf(flags, 'speed', 1, (value) => value > 0 && value <= 1000, 'above 0, at most 1000'),
     exposure: numberOf(flags, 'exposure', config?.exposure ?? 1, (value) => value >= 0 && value <= 1, 'from 0 to 1'),
-    includeDatabases: many('include-database', filters.includeDatabases),
-    excludeDatabases: many('exclude-database', filters.excludeDatabases),
-    includeUsers: many('include-user', filters.includeUsers),
-    excludeUsers: many('exclude-user', filters.excludeUsers),
+    filters: filters.data,
   };
 }
 
@@ -167,15 +167,11 @@ function wholeOf(flags: GivenFlags, flag: string, fallback: number, most: number
 
 /** The same settings as flags of the replayer. */
 export function settingsArguments(settings: RunSettings): string[] {
-  const many = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
   return [
     ...['--pacing', settings.pacing],
     ...['--speed', String(settings.speed)],
     ...['--replay-delay-ms', '0'],
     ...['--exposure', String(settings.exposure)],
-    ...many('--include-database', settings.includeDatabases),
-    ...many('--exclude-database', settings.excludeDatabases),
-    ...many('--include-user', settings.includeUsers),
-    ...many('--exclude-user', settings.excludeUsers),
+    ...filterFlags.flatMap(({ name, filter }) => settings.filters[filter].flatMap((value) => [`--${name}`, value])),
   ];
 }

@@ -1,9 +1,9 @@
 // Exported windows: what is written comes back; what is cut or changed anywhere is refused, with the place.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import { temporaryDirectory } from '@mirrorstream/testkit';
+import { type TestContext, test } from 'node:test';
 import type { FileHeader, FileRecord } from './window-file.ts';
 import { readWindowFile, WindowFileWriter } from './window-file-io.ts';
 
@@ -30,8 +30,10 @@ const records: FileRecord[] = [
   { partition: 0, offset: 13n, timestampMs: 1_501, key: Buffer.alloc(0), headers: { empty: '' }, value: null },
 ];
 
-async function written(): Promise<string> {
-  const path = join(await temporaryDirectory('window'), 'file');
+function written(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrorstream-test-window-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'file');
   const writer = new WindowFileWriter(path, header);
   for (const { partition, ...record } of records) writer.add(partition, record);
   assert.equal(writer.finish(), readFileSync(path).length);
@@ -49,14 +51,14 @@ async function read(path: string): Promise<{ readonly headers: FileHeader[]; rea
   return { headers, found };
 }
 
-test('header and records come back as they were, nulls, empty ones and letters of any kind too', async () => {
-  const { headers, found } = await read(await written());
+test('header and records come back as they were, nulls, empty ones and letters of any kind too', async (t) => {
+  const { headers, found } = await read(written(t));
   assert.deepEqual(headers, [header]);
   assert.deepEqual(found, records);
 });
 
-test('a file that is cut off anywhere is refused, with the byte', async () => {
-  const path = await written();
+test('a file that is cut off anywhere is refused, with the byte', async (t) => {
+  const path = written(t);
   const whole = readFileSync(path);
   for (let length = 0; length < whole.length; length++) {
     writeFileSync(path, whole.subarray(0, length));
@@ -64,8 +66,8 @@ test('a file that is cut off anywhere is refused, with the byte', async () => {
   }
 });
 
-test('a file in which any byte is another one is refused, and one with something behind its end', async () => {
-  const path = await written();
+test('a file in which any byte is another one is refused, and one with something behind its end', async (t) => {
+  const path = written(t);
   const whole = readFileSync(path);
   for (let at = 0; at < whole.length; at++) {
     const changed = Buffer.from(whole);

@@ -52,7 +52,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
     'service-kit',
   ]),
   comparer: service('services/comparer', ['domain', 'envelope', 'compare', 'sql', 'kafka', 'service-kit']),
-  cli: service('services/cli', ['domain', 'pg-wire', 'envelope', 'compare', 'kafka', 'service-kit', 'local']),
+  cli: service('services/cli', ['domain', 'pg-wire', 'envelope', 'compare', 'replay', 'kafka', 'service-kit', 'local']),
 };
 
 /** What a core package may take from Node: types and pure data structures, nothing that opens, waits or draws. */

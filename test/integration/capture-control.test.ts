@@ -212,6 +212,7 @@ describe('capture under control', { timeout: 240_000 }, () => {
 
   it('does what mirrorstream capture says, which waits until every worker has said so', async () => {
     const proxy = await startProxy({ flags: ['--workers', '2', '--capture', 'off'] });
+    await waitFor(async () => (await snapshotsOf(proxy)).length === 2, { what: 'both workers to be heard of' });
     const say = async (...words: string[]): Promise<CaptureAnswer> => {
       const command = await spawnService([
         'capture',

@@ -238,6 +238,26 @@ describe('the Kafka port', () => {
     ) =>
       client.consume({ group, topics: [topic] }, { onAssigned: nowhere, onBatch: inbox.take, onCrash: fail, ...more });
 
+    it('goes on from where its commits are set to, which is refused while it has members', async () => {
+      const topic = await newTopic(1);
+      const group = uniqueName('group');
+      const producer = await client.producer();
+      await producer.send(['a', 'b', 'c'].map((value) => record(topic, 0, value)));
+      assert.equal(await admin.groupMembers(group), 0);
+      await admin.setCommitted(group, [{ topic, partition: 0, offset: 2n, metadata: 'here' }]);
+      assert.deepEqual(await admin.committed(group, topic), [{ topic, partition: 0, offset: 2n, metadata: 'here' }]);
+      const inbox = new Inbox();
+      const one = await consume(topic, group, inbox);
+      await waitFor(() => inbox.count === 1, { what: 'what lies behind it' });
+      assert.deepEqual(inbox.all(), ['c']);
+      assert.equal(await admin.groupMembers(group), 1);
+      await assert.rejects(admin.setCommitted(group, [{ topic, partition: 0, offset: 0n }]), /has members/);
+      assert.equal((await admin.committed(group, topic))[0]?.offset, 2n);
+      await one.stop();
+      assert.equal(await admin.groupMembers(group), 0);
+      await producer.close();
+    });
+
     it('starts at the beginning without a commit, and behind the commit with one; metadata comes back', async () => {
       const topic = await newTopic(2);
       const group = uniqueName('group');

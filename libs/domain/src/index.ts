@@ -8,6 +8,7 @@ export * from './history.ts';
 export * from './mirror-control.ts';
 export * from './names.ts';
 export * from './outcomes.ts';
+export * from './seed-plan.ts';
 export * from './shed.ts';
 export * from './snapshot.ts';
 export * from './status.ts';

@@ -7,7 +7,17 @@ export type TransactionOutcomeName = (typeof transactionOutcomes)[number];
 /** Why, per outcome. `replayed` and `unexposed` need no reason. */
 export const outcomeReasons = {
   replayed: [''],
-  filtered: ['database', 'user', 'application', 'statementClass', 'table', 'fingerprint', 'timeOfDay', 'sideEffect'],
+  filtered: [
+    'database',
+    'user',
+    'application',
+    'statementClass',
+    'table',
+    'fingerprint',
+    'timeOfDay',
+    'sideEffect',
+    'beforeSeed',
+  ],
   unexposed: [''],
   shed: ['behindSource', 'queueBytes', 'skipToNow'],
   failed: [

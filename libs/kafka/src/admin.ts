@@ -2,9 +2,9 @@
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { BrokerDirectory } from './broker-directory.ts';
 import { asKafkaError, kafkaUnavailable, protocolError, protocolErrorType } from './errors.ts';
-import { fetchCommitted } from './group-membership.ts';
+import { fetchCommitted, setCommitted } from './group-membership.ts';
 import { listOffsets, type OffsetAt } from './list-offsets.ts';
-import type { Admin, CommittedOffset, PartitionOffsets, TopicSpec } from './port.ts';
+import type { Admin, CommitOffset, CommittedOffset, PartitionOffsets, TopicSpec } from './port.ts';
 import { backoffMs, pause } from './waiting.ts';
 
 const retryMinMs = 100;
@@ -146,6 +146,26 @@ export class DirectAdmin implements Admin {
       const coordinator = await this.#directory.coordinator(group);
       return fetchCommitted(this.#directory, coordinator, group, partitions);
     });
+  }
+
+  groupMembers(group: string): Promise<number> {
+    return this.#patiently(`looking at group ${group}`, async () => {
+      const coordinator = await this.#directory.coordinator(group);
+      const answer = await this.#directory.ask<{
+        readonly groups: readonly { readonly errorCode: number; readonly members: readonly unknown[] }[];
+      }>(coordinator, 'DescribeGroups', { groupIds: [group] });
+      const [found] = answer.groups;
+      if (found === undefined) return 0;
+      const type = found.errorCode === 0 ? null : protocolErrorType(found.errorCode);
+      if (type !== null && type !== 'GROUP_ID_NOT_FOUND') throw protocolError(type, `looking at group ${group}`);
+      return found.members.length;
+    });
+  }
+
+  setCommitted(group: string, offsets: readonly CommitOffset[]): Promise<void> {
+    return this.#patiently(`setting the commits of group ${group}`, async () =>
+      setCommitted(this.#directory, await this.#directory.coordinator(group), group, offsets),
+    );
   }
 
   async close(): Promise<void> {

@@ -86,17 +86,11 @@ export class GroupMembership {
   }
 
   async commit(offsets: readonly CommitOffset[]): Promise<void> {
-    const answer = await this.#ask<{
-      readonly responses: readonly { readonly partitions: readonly { readonly errorCode: number }[] }[];
-    }>('OffsetCommit', {
+    const answer = await this.#ask<CommitAnswer>('OffsetCommit', {
       memberId: this.#memberId,
       groupGenerationId: this.#generationId,
       retentionTime: '-1',
-      topics: byTopic(offsets, ({ partition, offset, metadata }) => ({
-        partition,
-        offset: offset.toString(),
-        metadata: metadata ?? '',
-      })),
+      topics: committedTopics(offsets),
     });
     for (const { errorCode } of answer.responses.flatMap(({ partitions }) => partitions)) this.#check(errorCode);
   }
@@ -219,6 +213,41 @@ interface OffsetFetchAnswer {
 }
 
 /** What a group has committed; `offset: null` where nothing. One attempt. */
+interface CommitAnswer {
+  readonly responses: readonly { readonly partitions: readonly { readonly errorCode: number }[] }[];
+}
+
+const committedTopics = (offsets: readonly CommitOffset[]) =>
+  byTopic(offsets, ({ partition, offset, metadata }) => ({
+    partition,
+    offset: offset.toString(),
+    metadata: metadata ?? '',
+  }));
+
+/** For a group without members. The broker refuses it otherwise: `UNKNOWN_MEMBER_ID`, as `badInput`. */
+export async function setCommitted(
+  directory: BrokerDirectory,
+  coordinator: number,
+  group: string,
+  offsets: readonly CommitOffset[],
+): Promise<void> {
+  const answer = await directory.ask<CommitAnswer>(coordinator, 'OffsetCommit', {
+    groupId: group,
+    memberId: '',
+    groupGenerationId: -1,
+    retentionTime: '-1',
+    topics: committedTopics(offsets),
+  });
+  const failed = answer.responses.flatMap(({ partitions }) => partitions).find(({ errorCode }) => errorCode !== 0);
+  if (failed === undefined) return;
+  const type = protocolErrorType(failed.errorCode);
+  if (type !== 'UNKNOWN_MEMBER_ID') throw protocolError(type, `setting the commits of group ${group}`);
+  throw new MirrorstreamError('badInput', `group ${group} has members, which would go on from where they are`, {
+    stage: 'kafka',
+    hint: 'Stop them first; they begin at the new place when they are started again.',
+  });
+}
+
 export async function fetchCommitted(
   directory: BrokerDirectory,
   coordinator: number,

@@ -51,6 +51,7 @@ export type ApiName =
   | 'OffsetFetch'
   | 'DeleteGroups'
   | 'DeleteRecords'
+  | 'DescribeGroups'
   | 'CreateTopics'
   | 'DeleteTopics'
   | 'DescribeConfigs';

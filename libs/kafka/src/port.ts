@@ -182,6 +182,10 @@ export interface Admin {
   /** First offset at or after the time, per partition; the end where there is none. */
   offsetsByTime(topic: string, timestampMs: number): Promise<ReadonlyMap<number, bigint>>;
   committed(group: string, topic: string): Promise<readonly CommittedOffset[]>;
+  /** How many members a group has now; 0 for one that does not exist. */
+  groupMembers(group: string): Promise<number>;
+  /** Where a group without members goes on from. Throws `badInput` when it has members. */
+  setCommitted(group: string, offsets: readonly CommitOffset[]): Promise<void>;
   close(): Promise<void>;
 }
 

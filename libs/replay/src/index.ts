@@ -11,6 +11,8 @@ export { type OverlapRule, overlapRules } from './order/overlap-queue.ts';
 export * from './pacing.ts';
 export * from './policy.ts';
 export { exchangeStatements, textOfStatement } from './request-walk.ts';
+export type { BackendReading, SnapshotReading } from './seed/overlap.ts';
+export * from './seed/window.ts';
 export { mayShed, nextShedding, notShedding, type SheddingState } from './shedding.ts';
 export type { Skip } from './skip.ts';
 export * from './stage-one.ts';

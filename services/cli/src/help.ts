@@ -11,6 +11,7 @@ Usage: mirrorstream <command> [flags]
 Commands:
   up              start everything and show what differs: the demo, or --source and --mirror of your own
   status          the numbers of a running stack
+  seed            make a mirror equal to the source, and begin its replay exactly behind that
   capture         switch capture off and on, choose the share of sessions and what is kept, while it runs
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them

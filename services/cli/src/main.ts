@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
   export: async () => endingProcess((await import('./history/export.ts')).exportWindow),
   import: async () => endingProcess((await import('./history/import.ts')).importWindow),
+  seed: async () => endingProcess((await import('./seed/command.ts')).seed),
   'capture-proxy': () => serviceMain('capture-proxy'),
   replayer: async () => endingProcess(await serviceMain('replayer')),
   comparer: async () => endingProcess(await serviceMain('comparer')),

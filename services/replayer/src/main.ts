@@ -14,6 +14,7 @@ import {
 import { parseReplayerConfig, type ReplayerConfig, replayerFlags } from './config.ts';
 import { Replayer } from './replayer.ts';
 import { readRunPlan } from './run-plan.ts';
+import { readSeedPlan } from './seed.ts';
 import { SourceWatch } from './target/source-watch.ts';
 
 /** Runs the replayer until it stops; resolves with the exit code. */
@@ -52,8 +53,9 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
   if (config.order.keeps) await ensureProgressTopic(admin, environment, mirror, run);
   const onCrash = (error: Error): void => kit.fatal(error);
   const watch = await SourceWatch.start({ client, logger: kit.logger, source, onCrash });
+  const seed = run === liveRun ? await readSeedPlan(client, admin, environment, mirror) : null;
   const kafka = { client, admin, producer, statusProducer, partitionCount: partitions };
-  const parts = { ...kafka, addresses, credentials, plan, source: watch };
+  const parts = { ...kafka, addresses, credentials, plan, seed, source: watch };
   const replayer = new Replayer(config, kit, parts);
   await replayer.start();
   kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });

@@ -1,4 +1,5 @@
 // One partition that this process owns: its offsets, its sessions and their lanes, and what earlier owners have done already.
+import type { SeedPlan } from '@mirrorstream/domain';
 import { type Envelope, type EnvelopeBatch, recordInWindow } from '@mirrorstream/envelope';
 import {
   type Admission,
@@ -17,10 +18,13 @@ import type { ExposureCounts } from './admission/exposure-counts.ts';
 import type { LaneRunner } from './lane-runner.ts';
 import type { OrderKeeper } from './order-keeper.ts';
 import type { PartitionWindow } from './run-plan.ts';
+import { skipInSeed } from './seed.ts';
 
 export interface PartitionSurroundings {
   /** Of a run: what of this partition is to be played. Null: all. */
   readonly window: PartitionWindow | null;
+  /** Of a mirror that was seeded: what its copy holds is not played. */
+  readonly seed: SeedPlan | null;
   /** What is admitted now. */
   readonly admission: () => Admission;
   readonly exposure: ExposureCounts;
@@ -223,7 +227,7 @@ export class Partition {
       session.part = part;
       session.last = lastPart;
     }
-    const skip = this.#skipOf(session, envelope, seq);
+    const skip = this.#skipOf(session, place, envelope, seq);
     this.#countExposure(session, lastPart, skip);
     if (session.lane === null && session.decision.kind !== 'replay' && skip !== null) {
       this.#surroundings.order.drop(envelope);
@@ -242,12 +246,15 @@ export class Partition {
     for (const session of this.#sessions.values()) session.decision = admission.session(session.first);
   }
 
-  #skipOf(session: Session, envelope: Envelope, seq: number): Skip | null {
+  #skipOf(session: Session, place: RecordPlace, envelope: Envelope, seq: number): Skip | null {
     if (session.transaction.seq === seq) return session.transaction.skip;
     const { decision } = session;
     let skip: Skip | null = null;
     if (decision.kind !== 'replay') skip = skipOf(decision);
-    else if (envelope.part === 0) skip = this.#surroundings.admission().transaction(envelope);
+    else {
+      skip = skipInSeed(this.#surroundings.seed, this.number, place, envelope);
+      if (envelope.part === 0) skip ??= this.#surroundings.admission().transaction(envelope);
+    }
     session.transaction = { seq, skip };
     return skip;
   }

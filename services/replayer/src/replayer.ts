@@ -8,6 +8,7 @@ import {
   mirrorControl,
   type ReplayerSnapshot,
   replayerGroup,
+  type SeedPlan,
 } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, type EnvelopeBatch, msInWindow } from '@mirrorstream/envelope';
 import {
@@ -51,6 +52,8 @@ export interface ReplayerParts {
   readonly admin: Admin;
   readonly producer: Producer;
   readonly statusProducer: Producer;
+  /** Where a seeded mirror begins; null for one that was not, and for runs over the past. */
+  readonly seed: SeedPlan | null;
   /** Of a run over a window of the past; null: production is followed. */
   readonly plan: RunPlan | null;
   /** Of the mirror, in the order they are tried. */
@@ -257,6 +260,7 @@ export class Replayer implements RunningService {
         admission: () => this.#admission.admission,
         exposure: this.#admission.exposure,
         order: this.#order,
+        seed: this.#parts.seed,
         maxRememberedSessions: this.#config.limits.maxRememberedSessions,
         openLane: (owner, sessionId) => this.#openLane(owner, sessionId),
         publish: (owner, effect, settle) => this.#publish(owner, effect, settle),

@@ -104,6 +104,12 @@ export class RecordedClient {
     else await this.untilSaid(() => this.seen(type) >= wanted, `message ${String.fromCharCode(type)}`);
   }
 
+  /** What was sent has left this process. */
+  async drained(): Promise<void> {
+    if (this.#socket.writableLength > 0)
+      await new Promise<void>((resolve) => this.#socket.once('drain', () => resolve()));
+  }
+
   /** A Query, answered. */
   async query(...texts: readonly string[]): Promise<void> {
     for (const query of texts) await this.send([{ kind: 'query', query }], { ready: 1 });

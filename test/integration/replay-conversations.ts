@@ -1,6 +1,6 @@
 // The conversations of the replay matrix: the protocol's traps, and what capture has no say in but replay has.
 import { B, type FrontendMessage } from '@mirrorstream/pg-wire';
-import { withClient } from '@mirrorstream/testkit';
+import { waitFor, withClient } from '@mirrorstream/testkit';
 import {
   bind,
   close,
@@ -14,7 +14,7 @@ import {
   sync,
 } from '../../libs/capture/src/conversation-script.fixture.ts';
 import { extended, traps } from './capture-exact-conversations.ts';
-import { type RecordedClient, untilTrue } from './capture-exact-scene.ts';
+import type { RecordedClient } from './capture-exact-scene.ts';
 import type { MirrorName, Stage } from './replay-matrix-scene.ts';
 
 type Explained = Readonly<Partial<Record<MirrorName, readonly string[]>>>;
@@ -320,10 +320,13 @@ const own: readonly Kind[] = [
   },
   {
     name: 'a statement that its client cancelled',
-    talk: async ({ client, another }) => {
+    talk: async ({ another, sourceUrl }) => {
       const slow = await another({ application_name: 'slow' });
       const asked = slow.query('BEGIN', 'SELECT pg_sleep(60)', 'ROLLBACK', 'SELECT 1');
-      await untilTrue(client, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 'the sleeper');
+      const sleeper = "SELECT FROM pg_stat_activity WHERE application_name = 'slow' AND wait_event = 'PgSleep'";
+      await withClient(sourceUrl, (admin) =>
+        waitFor(async () => (await admin.query(sleeper)).rowCount === 1, { what: 'the sleeper' }),
+      );
       await slow.cancel();
       await asked;
     },

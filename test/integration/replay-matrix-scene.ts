@@ -122,9 +122,12 @@ export class MatrixScene {
     const parts = this.#captured.slice(this.#told);
     this.#told = this.#captured.length;
     const all = mirrorNames.map((name) => [name, this.#lines[name]] as const);
-    await waitFor(() => this.#check() && all.every(([, it]) => parts.every((key) => it.verdicts.has(key))), {
-      what: 'both verdicts of every part',
-    });
+    await waitFor(
+      () => this.#check() && all.every(([, it]) => parts.every((key) => it.verdicts.has(key) && it.results.has(key))),
+      {
+        what: 'result and verdict of every part, on both mirrors',
+      },
+    );
     const judged = (name: MirrorName) => parts.flatMap((key) => judgements(this.#lines[name], key));
     const each = <T>(of: (name: MirrorName) => T) =>
       ({

@@ -1,6 +1,7 @@
 // Replay core: pacing, policy, offset tracking, the lane state machine. Opens nothing.
 export { Admission } from './admission.ts';
 export * from './done-ledger.ts';
+export { LagHistogram } from './lag-histogram.ts';
 export { Lane } from './lane.ts';
 export { LaneResults } from './lane-results.ts';
 export * from './lane-types.ts';

@@ -20,6 +20,8 @@ export interface RecordPlace {
 export interface LaneOptions {
   readonly sessionId: string;
   readonly pacing: Pacing;
+  /** Counts how late each send was that had its moment. */
+  readonly schedule?: { add(lagUs: number): void };
   /** Where the order across sessions is kept or watched. */
   readonly order?: OrderGate;
   /** Of the mirror's answer to one exchange, kept in case it differs. */

@@ -12,6 +12,7 @@ import { LaneReports } from './lane-reports.ts';
 import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
 import type { PartWork, Piece } from './lane-work.ts';
 import { MirrorLine } from './mirror-line.ts';
+import { scheduleLagUs } from './pacing.ts';
 import { SessionHistory } from './session-history.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
@@ -224,6 +225,7 @@ export class Lane {
     if (!this.#clock.reached(dueAtUs)) return false;
     if (this.#line.isBlocked || this.#held || !this.#line.mayFollow(piece, this.#queue.atPieceStart)) return false;
     if (work.sentAtUs === 0) this.#begun(work, dueAtUs);
+    if (dueAtUs > 0) this.#options.schedule?.add(scheduleLagUs(dueAtUs, this.#clock.nowUs));
     if (this.#queue.atPieceStart) this.#options.order?.sent(piece.exchange, this.#clock.nowUs);
     this.#line.sendChunk(piece, chunk);
     if (this.#queue.chunkSent(piece)) this.#pieceSent(work, piece);

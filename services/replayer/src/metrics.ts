@@ -1,6 +1,7 @@
 // The replayer's numbers for whoever scrapes them. No label carries SQL or a session.
 
 import { type ShedStage, shedStages } from '@mirrorstream/domain';
+import type { LagHistogram } from '@mirrorstream/replay';
 import type { Metric } from '@mirrorstream/service-kit';
 import type { AdmissionKeeper } from './admission/admission-keeper.ts';
 import type { Backpressure } from './backpressure.ts';
@@ -17,6 +18,7 @@ export interface MetricSources {
   readonly resultBytes: () => number;
   readonly partitions: () => Iterable<Partition>;
   readonly order: OrderKeeper;
+  readonly schedule: LagHistogram;
 }
 
 export function replayerMetrics({
@@ -27,6 +29,7 @@ export function replayerMetrics({
   resultBytes,
   partitions,
   order,
+  schedule,
 }: MetricSources): readonly Metric[] {
   const metric =
     (kind: Metric['kind'], suffix: string) =>
@@ -104,6 +107,17 @@ export function replayerMetrics({
       'Sessions under way',
       sum((it) => it.runners.size),
     ),
+    {
+      name: 'mirrorstream_replayer_schedule_lag_seconds',
+      help: 'With timed pacing: how late exchanges were sent, since the start',
+      kind: 'gauge',
+      read: () =>
+        [0.5, 0.99, 1].map((share) => ({
+          labels: { quantile: String(share) },
+          value: schedule.quantileUs(share) / 1e6,
+        })),
+    },
+    counter('scheduled_sends', 'Sends that had their moment', () => schedule.total),
     gauge('order_waiting', 'Sessions that wait for what production had answered before', () => order.order.waiting),
     gauge('order_tickets', 'Exchanges whose order is kept or watched', () => order.order.size),
     counter(

@@ -25,7 +25,7 @@ import {
   type TopicPartition,
 } from '@mirrorstream/kafka';
 import type { Credentials, TargetAddress } from '@mirrorstream/pg-target';
-import { createPacing, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
+import { createPacing, LagHistogram, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
 import { ControlFollower, type RunningService, type ServiceKit, SnapshotPublisher } from '@mirrorstream/service-kit';
 import { AdmissionKeeper } from './admission/admission-keeper.ts';
 import { Alarm } from './alarm.ts';
@@ -94,6 +94,7 @@ export class Replayer implements RunningService {
   readonly #admission: AdmissionKeeper;
   readonly #control: ControlFollower<MirrorControl> | null;
   readonly #order: OrderKeeper;
+  readonly #schedule = new LagHistogram();
   readonly #backpressure: Backpressure;
   readonly #batcher: Batcher;
   readonly #results: ResultPublisher;
@@ -156,6 +157,7 @@ export class Replayer implements RunningService {
         ...config.pacing,
         ...(parts.plan === null ? {} : { beginsAtUs: parts.plan.beginsAtUs }),
       }),
+      schedule: this.#schedule,
       rawCapBytes: limits.rawCapBytes,
       segmentWaitMs: limits.segmentWaitMs,
       unansweredWaitMs: limits.unansweredWaitMs,
@@ -177,6 +179,7 @@ export class Replayer implements RunningService {
       resultBytes: () => this.#results.pendingBytes,
       partitions: () => this.#partitions.values(),
       order: this.#order,
+      schedule: this.#schedule,
     };
     for (const metric of replayerMetrics(sources)) kit.metrics.register(metric);
   }
@@ -437,10 +440,24 @@ export class Replayer implements RunningService {
     const { environment, mirror, run, instance } = this.#config;
     const { read, resolved } = this.#totals();
     const lanes = [...this.#runners()].length;
-    const state = { read, resolved, pending: read - resolved, lanes, partitions };
+    const pacing = this.#pacingSnapshot();
+    const state = { pacing, read, resolved, pending: read - resolved, lanes, partitions };
     const played = { admission: this.#admission.snapshot(), queue: this.#backpressure.snapshot() };
     const of = { environment, mirror, instance, ...(run === liveRun ? {} : { run }) };
     return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state, ...played };
+  }
+
+  #pacingSnapshot(): NonNullable<ReplayerSnapshot['pacing']> {
+    const lag = this.#schedule;
+    const [p50, p99] = [lag.quantileUs(0.5) / 1000, lag.quantileUs(0.99) / 1000];
+    const { divergedByOrder, order } = this.#order;
+    return {
+      mode: this.#config.pacing.mode,
+      scheduleLagMs: { sends: lag.total, p50, p99, max: lag.largestUs / 1000 },
+      orderGivenUp: order.counts.givenUp,
+      outOfOrder: order.counts.outOfOrder,
+      divergedByOrder,
+    };
   }
 
   #totals(): Work {

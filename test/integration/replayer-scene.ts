@@ -1,8 +1,13 @@
 // A source behind the capture proxy, a mirror, replayers as processes, and what they published: the set of the replayer's tests.
 import assert from 'node:assert/strict';
 import {
+  changeMirrorControl,
+  controlTopic,
   deadLetterTopic,
+  encodeMirrorControl,
   envelopesTopic,
+  type MirrorChange,
+  mirrorControlKey,
   type ReplayerSnapshot,
   replayerGroup,
   resultsTopic,
@@ -17,6 +22,7 @@ import {
   ResultOutcome,
 } from '@mirrorstream/envelope';
 import { type Admin, connectKafka, type IncomingRecord, type KafkaClient } from '@mirrorstream/kafka';
+import { ensureControlTopic } from '@mirrorstream/service-kit';
 import {
   createDatabase,
   type PostgresAddress,
@@ -243,6 +249,31 @@ export class ReplayerScene {
         newest.set(parsed.data.instance, parsed.data);
     });
     return [...newest.values()];
+  }
+
+  /** The captured draw of each session that has said something. */
+  async draws(): Promise<ReadonlyMap<string, number>> {
+    const draws = new Map<string, number>();
+    await this.#readAll(envelopesTopic(this.source), ({ value }) => {
+      if (value === null) return;
+      for (const { record } of decodeEnvelopeBatch(value).records)
+        if (record.case === 'envelope') draws.set(record.value.sessionId, record.value.samplingDraw);
+    });
+    return draws;
+  }
+
+  /** Writes the mirror's control record; null takes it away. Resolves when the replayer says that it does so. */
+  async control(mirror: Mirror, change: MirrorChange | null): Promise<void> {
+    await ensureControlTopic(this.admin);
+    const producer = await this.client.producer();
+    const value = change === null ? null : Buffer.from(encodeMirrorControl(changeMirrorControl(null, change)));
+    const key = mirrorControlKey(environment, mirror.name);
+    const [written] = await producer.send([{ topic: controlTopic, partition: 0, key, value }]);
+    await producer.close();
+    await waitFor(
+      async () => BigInt((await this.snapshot(mirror))?.admission?.revision ?? -1) >= (written?.baseOffset ?? 0n),
+      { what: 'the replayer to follow the control topic', everyMs: 100 },
+    );
   }
 
   async snapshot(mirror: Mirror): Promise<ReplayerSnapshot | null> {

@@ -148,8 +148,19 @@ function statementKind(type: string, body: unknown): StatementKind {
     case 'DoStmt':
       return 'unknown';
     default:
-      return 'ddl';
+      return isTemporary(body) ? 'writes' : 'ddl';
   }
+}
+
+/** What it makes is its session's own, and no part of the schema. */
+function isTemporary(body: unknown): boolean {
+  const made = [
+    fieldOf(body, 'relation'),
+    fieldOf(fieldOf(body, 'into'), 'rel'),
+    fieldOf(body, 'view'),
+    fieldOf(body, 'sequence'),
+  ];
+  return made.some((relation) => textOf(relation, 'relpersistence') === 't');
 }
 
 /** Beside tables that are temporary and functions that are called, which are found on the way. */
@@ -186,7 +197,8 @@ function walk(node: unknown, depth: number, found: Found, functions: ReadonlySet
   for (const [key, value] of Object.entries(node)) {
     if (key === 'FuncCall') noteFunction(value, found, functions);
     else if (key === 'CommonTableExpr') found.withNames.add(textOf(value, 'ctename'));
-    else if (key === 'intoClause') note('ddl', found);
+    else if (key === 'intoClause')
+      note(textOf(fieldOf(value, 'rel'), 'relpersistence') === 't' ? 'writes' : 'ddl', found);
     else if (key === 'lockingClause' || writingStatements.has(key)) note('writes', found);
     walk(value, depth + 1, found, functions);
   }

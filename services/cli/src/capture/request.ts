@@ -1,6 +1,7 @@
 // What the command line of `mirrorstream capture` asks for.
 import { answerPolicies, type CaptureSettings, maxAnswerCapBytes } from '@mirrorstream/domain';
 import { badFlag, type CommandSpec, type GivenFlags, parseCommandLine } from '../command-line.ts';
+import { shareOf, waitMsOf } from '../control/change.ts';
 import { scopeFlags } from '../stack-scope.ts';
 
 export const captureCommand: CommandSpec = {
@@ -70,7 +71,7 @@ type Action = (typeof actions)[number];
 export function readCaptureRequest(argv: readonly string[]): CaptureRequest {
   const action = actions.find((name) => name === argv[0]);
   const flags = parseCommandLine(captureCommand, action === undefined ? argv : argv.slice(1));
-  return { flags, change: changeOf(action ?? 'status', flags), waitMs: waitMsOf(flags) };
+  return { flags, change: changeOf(action ?? 'status', flags), waitMs: waitMsOf(captureCommand, flags) };
 }
 
 function changeOf(action: Action, flags: GivenFlags): CaptureRequest['change'] {
@@ -105,15 +106,12 @@ function settingsOf(flags: GivenFlags): Partial<CaptureSettings> {
   const answers = flags.last('answers');
   const answerCap = flags.last('answer-cap');
   return {
-    ...(sampling === undefined ? {} : { sampling: samplingOf(sampling) }),
+    ...(sampling === undefined
+      ? {}
+      : { sampling: shareOf(captureCommand, '--sampling', sampling, 'Write 0.1 for one session in ten.') }),
     ...(answers === undefined ? {} : { answers: answersOf(answers) }),
     ...(answerCap === undefined ? {} : { answerCapBytes: answerCapOf(answerCap) }),
   };
-}
-
-function samplingOf(text: string): number {
-  if (/^(0(\.\d+)?|1(\.0+)?|\.\d+)$/.test(text)) return Number(text);
-  throw badFlag(captureCommand, '--sampling', 'is not a share from 0 to 1', 'Write 0.1 for one session in ten.');
 }
 
 function answersOf(text: string): CaptureSettings['answers'] {
@@ -130,10 +128,4 @@ function answerCapOf(text: string): number {
     `is not from 0 to ${maxAnswerCapBytes} bytes`,
     'Write for instance 65536.',
   );
-}
-
-function waitMsOf(flags: GivenFlags): number {
-  const text = flags.last('wait') ?? '20';
-  if (/^\d{1,5}(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  throw badFlag(captureCommand, '--wait', 'is not a number of seconds', 'Write for instance --wait 30.');
 }

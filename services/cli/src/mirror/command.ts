@@ -1,0 +1,89 @@
+// `mirrorstream mirror`: says what a mirror plays of the traffic, and changes it while its replayers run.
+import {
+  changeMirrorControl,
+  encodeMirrorControl,
+  exitCodes,
+  type MirrorControl,
+  mirrorControl,
+  neverShed,
+  type Snapshot,
+  shedProblem,
+  statusTopic,
+} from '@mirrorstream/domain';
+import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import { badFlag, helpText } from '../command-line.ts';
+import { changeAndWatch, exitCodeOfChange } from '../control/change.ts';
+import { followSnapshots } from '../snapshot-feed.ts';
+import { checkAnswers, inTime, pause, type StackScope, stackScope, unreachable } from '../stack-scope.ts';
+import { type MirrorReport, mirrorJson, mirrorText, notAcknowledged } from './report.ts';
+import { type MirrorRequest, mirrorCommand, readMirrorRequest } from './request.ts';
+import { mirrorsOf, replayerStates } from './states.ts';
+
+export async function mirror(argv: readonly string[]): Promise<number> {
+  const request = readMirrorRequest(argv);
+  const { flags, change, waitMs } = request;
+  if (flags.has('help')) {
+    process.stdout.write(helpText(mirrorCommand));
+    return exitCodes.ok;
+  }
+  const scope = await stackScope(mirrorCommand, flags);
+  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-mirror' });
+  try {
+    await checkAnswers(client, statusTopic, scope);
+    const names = request.mirror === null ? await running(client, scope) : [request.mirror];
+    const reports: MirrorReport[] = [];
+    for (const name of names) reports.push(await reportOf(client, scope, name, request));
+    const text = flags.has('json') ? mirrorJson(scope.environment, reports) : mirrorText(reports);
+    process.stdout.write(`${text}\n`);
+    return exitCodeOfChange('mirror', { changed: change !== null, waitMs }, reports.flatMap(missing));
+  } finally {
+    await Promise.race([client.close(), pause(1000)]);
+  }
+}
+
+function reportOf(
+  client: KafkaClient,
+  scope: StackScope,
+  name: string,
+  { change, waitMs }: MirrorRequest,
+): Promise<MirrorReport> {
+  const { environment } = scope;
+  return changeAndWatch(client, scope, {
+    subject: mirrorControl(environment, name),
+    change: change === null ? null : (present) => (change === 'clear' ? null : changed(present, change)),
+    waitMs,
+    report: ({ control, revision }, snapshots): MirrorReport => ({
+      mirror: name,
+      control,
+      revision,
+      replayers: replayerStates(snapshots, { environment, mirror: name }, Date.now()),
+    }),
+    missing,
+  });
+}
+
+function changed(present: MirrorControl | null, change: Exclude<MirrorRequest['change'], 'clear' | null>): string {
+  const control = changeMirrorControl(present, change);
+  const shed = Object.entries(control.shed ?? {}).filter(([, value]) => value !== undefined);
+  const problem = shedProblem({ ...neverShed, ...Object.fromEntries(shed) });
+  if (problem !== null) throw badFlag(mirrorCommand, '--shed-…:', problem, 'Write off for a stage that is not wanted.');
+  return encodeMirrorControl(control);
+}
+
+async function running(client: KafkaClient, scope: StackScope): Promise<readonly string[]> {
+  const snapshots: Snapshot[] = [];
+  let crash: Error | undefined;
+  const feed = await followSnapshots(
+    client,
+    (snapshot) => void snapshots.push(snapshot),
+    (error) => {
+      crash = error;
+    },
+  );
+  await inTime(feed.caughtUp(), scope);
+  await feed.stop();
+  if (crash !== undefined) throw unreachable(scope, crash);
+  return mirrorsOf(snapshots, scope.environment);
+}
+
+const missing = (report: MirrorReport): readonly string[] => notAcknowledged(report).map(({ instance }) => instance);

@@ -12,6 +12,7 @@ import {
   queryFrame,
   seededRandom,
   sharedKafka,
+  spawnService,
   startPostgres,
   WireConnection,
   waitFor,
@@ -174,6 +175,15 @@ describe('what a mirror plays', { timeout: 300_000 }, () => {
     assert.deepEqual(differences(outcomes), []);
   });
 
+  it('starts as the control topic says, not as its flags do', async (t) => {
+    const scene = await openScene(t);
+    const mirror = await scene.newMirror();
+    await withClient(scene.proxyUrl, (client) => client.query('SELECT 1'));
+    await scene.writeControl(mirror, { exposure: 0 });
+    await scene.startReplayer(mirror, '--exposure', '1');
+    assert.deepEqual(tally(await scene.waitForAll(mirror, 1)), { unexposed: 1 });
+  });
+
   it('pauses and goes on as it is told: nothing is lost', async (t) => {
     const scene = await openScene(t);
     const mirror = await scene.newMirror();
@@ -187,6 +197,58 @@ describe('what a mirror plays', { timeout: 300_000 }, () => {
     assert.equal((await scene.outcomes(mirror)).size, 3);
     await scene.control(mirror, { replay: 'on' });
     assert.deepEqual(tally(await scene.waitForAll(mirror, 6)), { replayed: 6 });
+  });
+
+  it('does what mirrorstream mirror says, which waits until every replayer has said so', async (t) => {
+    const scene = await openScene(t);
+    const mirror = await scene.newMirror();
+    await scene.startReplayer(mirror, '--instance', 'one', '--exclude-user', 'backup');
+    await scene.startReplayer(mirror, '--instance', 'two', '--exclude-user', 'backup');
+    const say = async (...words: string[]): Promise<{ readonly code: number | null; readonly said: string }> => {
+      const command = await spawnService(['mirror', ...words, '--json', '--brokers', scene.brokers]);
+      const { code } = await command.exited;
+      return { code, said: command.lines().join('\n') };
+    };
+    const inForce = ({ said }: { readonly said: string }): unknown => {
+      const { mirrors } = JSON.parse(/^\{.*\}$/m.exec(said)?.[0] ?? '{"mirrors":[]}') as MirrorAnswer;
+      const found = mirrors.find((each) => each.mirror === mirror.name);
+      return found?.replayers.map(({ instance, replay, exposure, filters, shed }) => [
+        instance,
+        replay,
+        exposure,
+        filters,
+        shed['skipBehindMs'] ?? null,
+      ]);
+    };
+    const flags = { excludeUsers: ['backup'] };
+    const before = await waitFor(
+      async () => {
+        const answer = inForce(await say('status', mirror.name));
+        return Array.isArray(answer) && answer.length === 2 ? answer : null;
+      },
+      { what: 'both replayers to say what they do' },
+    );
+    assert.deepEqual(before, [
+      ['one', 'on', 1, flags, null],
+      ['two', 'on', 1, flags, null],
+    ]);
+    const change = ['--exposure', '0.25', '--exclude-table', 'audit,log.events', '--shed-skip-behind-ms', '60000'];
+    const set = await say('set', mirror.name, ...change);
+    assert.equal(set.code, 0, set.said);
+    const changed = { ...flags, excludeTables: ['audit', 'log.events'] };
+    assert.deepEqual(inForce(set), [
+      ['one', 'on', 0.25, changed, 60_000],
+      ['two', 'on', 0.25, changed, 60_000],
+    ]);
+    assert.deepEqual(inForce(await say('pause', mirror.name)), [
+      ['one', 'paused', 0.25, changed, 60_000],
+      ['two', 'paused', 0.25, changed, 60_000],
+    ]);
+    assert.deepEqual(inForce(await say('clear', mirror.name)), before);
+    assert.deepEqual(inForce(await say('status')), before);
+    const wrong = await say('set', mirror.name, '--shed-reads-behind-ms', '90000', '--shed-skip-behind-ms', '60000');
+    assert.equal(wrong.code, 2, wrong.said);
+    assert.match(wrong.said, /--shed-skip-behind-ms must be above --shed-reads-behind-ms/);
   });
 
   it('sheds by stages when the mirror stops, accounts for every transaction, and recovers by itself', async (t) => {
@@ -205,7 +267,7 @@ describe('what a mirror plays', { timeout: 300_000 }, () => {
         '--connect-timeout-ms',
         '600000',
         '--shed-step-ms',
-        '200',
+        '10000',
       ],
       ...['--shed-reads-behind-ms', '1000', '--shed-sessions-behind-ms', '4000', '--shed-skip-behind-ms', '10000'],
     );
@@ -314,6 +376,19 @@ describe('what a mirror plays', { timeout: 300_000 }, () => {
     });
   }
 });
+
+interface MirrorAnswer {
+  readonly mirrors: readonly {
+    readonly mirror: string;
+    readonly replayers: readonly {
+      readonly instance: string;
+      readonly replay: string;
+      readonly exposure: number;
+      readonly filters: Readonly<Record<string, readonly string[]>>;
+      readonly shed: Readonly<Record<string, number>>;
+    }[];
+  }[];
+}
 
 /** Clients that stay connected. */
 class Sessions {

@@ -264,16 +264,22 @@ export class ReplayerScene {
 
   /** Writes the mirror's control record; null takes it away. Resolves when the replayer says that it does so. */
   async control(mirror: Mirror, change: MirrorChange | null): Promise<void> {
+    const revision = await this.writeControl(mirror, change);
+    await waitFor(async () => BigInt((await this.snapshot(mirror))?.admission?.revision ?? -1) >= revision, {
+      what: 'the replayer to follow the control topic',
+      everyMs: 100,
+    });
+  }
+
+  /** Returns the record's revision. */
+  async writeControl(mirror: Mirror, change: MirrorChange | null): Promise<bigint> {
     await ensureControlTopic(this.admin);
     const producer = await this.client.producer();
     const value = change === null ? null : Buffer.from(encodeMirrorControl(changeMirrorControl(null, change)));
     const key = mirrorControlKey(environment, mirror.name);
     const [written] = await producer.send([{ topic: controlTopic, partition: 0, key, value }]);
     await producer.close();
-    await waitFor(
-      async () => BigInt((await this.snapshot(mirror))?.admission?.revision ?? -1) >= (written?.baseOffset ?? 0n),
-      { what: 'the replayer to follow the control topic', everyMs: 100 },
-    );
+    return written?.baseOffset ?? 0n;
   }
 
   async snapshot(mirror: Mirror): Promise<ReplayerSnapshot | null> {

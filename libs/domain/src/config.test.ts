@@ -88,3 +88,16 @@ test('the nearest word is found for a slip of the finger and not for anything el
   assert.equal(nearestWord('statsu', ['up', 'status']), 'status');
   assert.equal(nearestWord('dashboard', ['up', 'status']), undefined);
 });
+
+test('filters and shedding of a mirror are the words of its flags, and stages come in their order', () => {
+  const withMirror = (mirror: object): string[] =>
+    issuesOf({ source: 'postgres://a', mirrors: { b: { url: 'postgres://c', ...mirror } } });
+  assert.deepEqual(withMirror({ filters: { excludeTables: ['audit'], includeTimes: ['08:00-18:00'] } }), []);
+  assert.deepEqual(withMirror({ shed: { readsBehindMs: 5000, skipBehindMs: 60_000, recoverShare: 0.3 } }), []);
+  assert.match(withMirror({ filters: { includeClass: ['reads'] } }).join(), /filters\.includeClass: unknown key/);
+  assert.match(withMirror({ filters: { includeClasses: ['dml'] } }).join(), /filters\.includeClasses\.0/);
+  assert.match(
+    withMirror({ shed: { readsBehindMs: 9, skipBehindMs: 9 } }).join(),
+    /mirrors\.b\.shed: --shed-skip-behind-ms must be above/,
+  );
+});

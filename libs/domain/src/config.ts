@@ -1,5 +1,8 @@
 // The shape of mirrorstream.yaml, and what must hold between its parts. Reading the file is somebody else's job.
 import { z } from 'zod';
+import { filtersSchema } from './filters.ts';
+import { given } from './given.ts';
+import { neverShed, shedProblem, shedSchema } from './shed.ts';
 
 const name = z
   .string()
@@ -8,14 +11,6 @@ const name = z
     'must be lower-case letters, digits and hyphens, at most 63, beginning with a letter or digit',
   );
 const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable');
-const names = z.array(z.string().min(1)).default([]);
-
-const filtersSchema = z.strictObject({
-  includeDatabases: names,
-  excludeDatabases: names,
-  includeUsers: names,
-  excludeUsers: names,
-});
 
 /** How a mirror is played; the same words as the replayer's flags. */
 const mirrorSchema = z.strictObject({
@@ -27,6 +22,7 @@ const mirrorSchema = z.strictObject({
   replayDelayMs: z.number().int().nonnegative().max(86_400_000).optional(),
   exposure: z.number().min(0).max(1).optional(),
   filters: filtersSchema.partial().optional(),
+  shed: shedSchema.partial().optional(),
 });
 
 const sourceSchema = z.strictObject({
@@ -81,7 +77,6 @@ export const configFileSchema = z.strictObject({
 });
 export type ConfigFile = z.infer<typeof configFileSchema>;
 export type MirrorConfig = z.infer<typeof mirrorSchema>;
-export type MirrorFilters = z.infer<typeof filtersSchema>;
 
 /** One thing that is wrong: where (keys from the top of the file), what, and what to do. */
 export interface ConfigIssue {
@@ -141,8 +136,11 @@ function toIssues(issue: z.core.$ZodIssue): ConfigIssue[] {
 
 function* relationIssues({ source, kafka, mirrors = {} }: ConfigFile): Iterable<ConfigIssue> {
   if (source !== undefined) yield* oneUrlIssues(['source'], source);
-  for (const [mirror, { url, urlEnv }] of Object.entries(mirrors))
+  for (const [mirror, { url, urlEnv, shed }] of Object.entries(mirrors)) {
     yield* oneUrlIssues(['mirrors', mirror], { url, urlEnv });
+    const problem = shedProblem({ ...neverShed, ...given(shed) });
+    if (problem !== null) yield { path: ['mirrors', mirror, 'shed'], message: problem };
+  }
   if (kafka?.sasl !== undefined && (kafka.sasl.passwordEnv === undefined) === (kafka.sasl.passwordFile === undefined)) {
     yield {
       path: ['kafka', 'sasl'],
@@ -177,7 +175,10 @@ function keysAt(path: readonly (string | number)[]): string[] {
   if (top === undefined) return Object.keys(configFileSchema.shape);
   if (top === 'source') return Object.keys(sourceSchema.shape);
   if (top === 'tls') return Object.keys(tlsSchema.shape);
-  if (top === 'mirrors') return Object.keys(third === 'filters' ? filtersSchema.shape : mirrorSchema.shape);
+  if (top === 'mirrors') {
+    const part = third === 'filters' ? filtersSchema : third === 'shed' ? shedSchema : mirrorSchema;
+    return Object.keys(part.shape);
+  }
   if (top === 'kafka' && second === 'tls') return Object.keys(kafkaSchema.shape.tls.unwrap().shape);
   if (top === 'kafka' && second === 'sasl') return Object.keys(kafkaSchema.shape.sasl.unwrap().shape);
   return Object.keys(kafkaSchema.shape);

@@ -268,3 +268,32 @@ test('what a run over a window of the past counts is no part of the live account
   assert.equal(status.mirrors['candidate']?.transactions.replayed, 10);
   assert.notEqual(snapshotKey(comparer(0, 10)), snapshotKey(comparer(0, 10, { run: 'last-week' })));
 });
+
+test('what a mirror plays is that of its running replayers together', () => {
+  const admission = (exposure: number, seen: number, played: number, stage: 'none' | 'reads' | 'skip') => ({
+    ...{ revision: null, replay: 'on' as const, exposure, filters: {}, shed: {} },
+    shedding: { stage, cause: 'behindSource' as const, share: 0 },
+    sessions: { seen, played },
+    transactions: { seen: seen * 10, played: played * 10 },
+  });
+  const said = (instance: string, atMs: number, value: ReturnType<typeof admission>, final = false) => ({
+    ...replayer(instance, atMs, {}, final),
+    admission: value,
+  });
+  const status = foldStatus(
+    [
+      said('a', 20_000, admission(0.5, 10, 4, 'reads')),
+      said('b', 20_000, admission(0.5, 20, 11, 'none')),
+      said('ended', 20_000, admission(1, 99, 99, 'skip'), true),
+      said('silent', 0, admission(1, 99, 99, 'skip')),
+    ],
+    { ...scope, nowMs: 20_000 },
+  );
+  assert.deepEqual(Object.values(status.mirrors)[0]?.playing, {
+    paused: false,
+    exposure: 0.5,
+    sessions: { seen: 30, played: 15 },
+    transactions: { seen: 300, played: 150 },
+    shedding: 'reads',
+  });
+});

@@ -5,6 +5,7 @@
 // that stays is an accounting problem, reported after a bound.
 import type { StatementClass, TransactionOutcomeName } from './outcomes.ts';
 import { statementClasses, transactionOutcomes } from './outcomes.ts';
+import { shedStages } from './shed.ts';
 import {
   type CaptureSnapshot,
   type ComparerSnapshot,
@@ -192,6 +193,7 @@ export class StatusFolder {
       transactions: { captured, ...outcomes, inFlight: captured - resolved },
       statements: addUp(statementClasses, (name: StatementClass) => sum(shown.map((one) => one.statements[name]))),
       ...foldLag(replayers, captured > resolved, nowMs, this.#limits.silentAfterMs),
+      ...foldPlaying(replayers.filter(({ atMs }) => nowMs - atMs <= this.#limits.silentAfterMs)),
     };
   }
 }
@@ -244,6 +246,26 @@ function foldCaptures(name: string, captures: Iterable<CaptureSnapshot>): Status
     }
   }
   return source;
+}
+
+function foldPlaying(replayers: readonly ReplayerSnapshot[]): Pick<MirrorStatus, 'playing'> {
+  const said = replayers.flatMap(({ admission }) => (admission === undefined ? [] : [admission]));
+  const [first] = said;
+  if (first === undefined) return {};
+  const both = (of: 'sessions' | 'transactions') => ({
+    seen: sum(said.map((each) => each[of].seen)),
+    played: sum(said.map((each) => each[of].played)),
+  });
+  const stages = said.map(({ shedding }) => shedStages.indexOf(shedding.stage));
+  return {
+    playing: {
+      paused: said.some(({ replay }) => replay === 'paused'),
+      exposure: Math.max(...said.map(({ exposure }) => exposure)),
+      sessions: both('sessions'),
+      transactions: both('transactions'),
+      shedding: shedStages[Math.max(...stages)] ?? 'none',
+    },
+  };
 }
 
 /** Lag per partition from the newest running replayer that owns it. */

@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import { parseControlRecord } from './control-record.ts';
 import { type Filters, filtersSchema } from './filters.ts';
+import { given } from './given.ts';
 import { type ShedSettings, shedSchema } from './shed.ts';
 
 const mirrorControlSchema = z.looseObject({
@@ -75,9 +76,4 @@ export function mirrorSettingsInForce(flags: MirrorSettings, control: MirrorCont
     filters: { ...flags.filters, ...given(control?.filters) },
     shed: { ...flags.shed, ...given(control?.shed) },
   };
-}
-
-function given<T extends object>(some: T | undefined): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  const entries = Object.entries(some ?? {}).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

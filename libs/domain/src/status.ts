@@ -1,5 +1,6 @@
 // The status contract `mirrorstream.status/1`: what `up --json` and `status --json` print.
 import { z } from 'zod';
+import { shedStages } from './shed.ts';
 
 const count = z.number().int().nonnegative();
 
@@ -30,6 +31,18 @@ export const mirrorStatusSchema = z.object({
   behindSourceMs: z.number().nonnegative(),
   /** Kafka records not yet read. */
   consumerLag: count,
+  /** What its replayers play now, together; absent while none runs. */
+  playing: z
+    .object({
+      paused: z.boolean(),
+      exposure: z.number(),
+      /** Since the settings in force were: of the sessions that said something, those admitted. */
+      sessions: z.object({ seen: count, played: count }),
+      transactions: z.object({ seen: count, played: count }),
+      /** The furthest of them. */
+      shedding: z.enum(shedStages),
+    })
+    .optional(),
 });
 export type MirrorStatus = z.infer<typeof mirrorStatusSchema>;
 

@@ -43,6 +43,8 @@ export interface ReplayerLimits extends TargetLimits {
   readonly duplicateWindow: number;
   /** A replayer that is not heard of for so long loses its partitions to the others of its mirror. */
   readonly groupSessionTimeoutMs: number;
+  /** When starting: for what the control topic says; then the flags hold until it can be read. */
+  readonly controlWaitMs: number;
   /** How often the lag is looked at while something may be shed. */
   readonly shedLookMs: number;
   /** Texts of statements and what is known of them, while filters or shedding look at SQL. */
@@ -230,6 +232,7 @@ function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, ke
     idleLaneMs: values['idle-lane-ms'],
     duplicateWindow: values['duplicate-window'],
     groupSessionTimeoutMs: values['group-session-timeout-ms'],
+    controlWaitMs: 5_000,
     shedLookMs: 250,
     maxSqlBytes: 16 * 1024 * 1024,
     maxRememberedSessions: 10_000,

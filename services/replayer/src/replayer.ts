@@ -194,7 +194,11 @@ export class Replayer implements RunningService {
     this.#parts.source.onChange(() => void this.#connector.checkAddresses().catch((error) => this.#forbid(error)));
     this.#snapshots.start();
     await this.#admission.start();
-    this.#control?.open();
+    if (this.#control !== null) {
+      this.#control.open();
+      // A session keeps what it began with: it had better be what the operator wants.
+      await beforeDeadline(this.#admission.informed, Date.now() + this.#config.limits.controlWaitMs);
+    }
     this.#order.start(this.#order.keeps ? await this.#startProgress() : null);
     this.#consumer = await this.#parts.client.consume(
       {

@@ -1,6 +1,6 @@
 // Starts mirrorstream's own services, each as a process of its own, and waits for its ready line.
 import { join } from 'node:path';
-import { MirrorstreamError } from '@mirrorstream/domain';
+import { filterFlags, MirrorstreamError, shedFlags } from '@mirrorstream/domain';
 import { spawnTied, type TiedProcess } from '@mirrorstream/local';
 import { formatHostPort, type HostPort } from '../address.ts';
 import { type KafkaAccess, kafkaArguments } from '../kafka-plan.ts';
@@ -141,10 +141,11 @@ export function replayerStart(start: MirrorServiceStart): Pick<ServiceStart, 'ar
       ...['--speed', String(mirror.speed)],
       ...['--replay-delay-ms', String(mirror.replayDelayMs)],
       ...['--exposure', String(mirror.exposure)],
-      ...many('--include-database', mirror.filters.includeDatabases),
-      ...many('--exclude-database', mirror.filters.excludeDatabases),
-      ...many('--include-user', mirror.filters.includeUsers),
-      ...many('--exclude-user', mirror.filters.excludeUsers),
+      ...filterFlags.flatMap(({ name, filter }) => many(`--${name}`, mirror.filters[filter] ?? [])),
+      ...shedFlags.flatMap(({ name, setting }) => {
+        const value = mirror.shed[setting];
+        return value === undefined || value === null ? [] : [`--${name}`, String(value)];
+      }),
       ...kafkaArguments(start.kafka),
     ],
     env: { [targetVariable]: start.targetUrl },

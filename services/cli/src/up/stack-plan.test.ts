@@ -5,6 +5,7 @@ import { MirrorstreamError } from '@mirrorstream/domain';
 import { parseCommandLine } from '../command-line.ts';
 import { parseConfigText } from '../config-file.ts';
 import { upCommand } from './flags.ts';
+import { replayerStart } from './services.ts';
 import { planStack, type StackPlan } from './stack-plan.ts';
 
 const secret = 'hunter2';
@@ -182,4 +183,21 @@ test('a flag that is unknown, repeated, or without its value is named', () => {
   assert.match(refusal('--for --json'), /--for needs a value/);
   assert.match(refusal('--json=yes'), /--json takes no value/);
   assert.match(refusal('demo'), /takes flags only/);
+});
+
+test('filters and shedding of the file are handed to the replayer as its flags', () => {
+  const yaml = `
+source: postgres://db:5432
+mirrors:
+  candidate:
+    url: "postgres://a:5432"
+    filters: {includeClasses: [reads, writes], excludeTables: [audit]}
+    shed: {readsBehindMs: 5000, skipQueueBytes: 1000000}
+`;
+  const [mirror] = plan('', yaml).mirrors;
+  if (mirror === undefined) throw new Error('there is one');
+  const start = { mirror, sourceName: 's', environment: 'e', kafka: { brokers: ['k:1'] }, targetUrl: 'postgres://a' };
+  const flags = replayerStart(start).arguments.join(' ');
+  assert.match(flags, /--include-class reads --include-class writes --exclude-table audit/);
+  assert.match(flags, /--shed-reads-behind-ms 5000 --shed-skip-queue-bytes 1000000/);
 });

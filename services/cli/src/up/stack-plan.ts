@@ -1,5 +1,5 @@
 // Works out what `up` has to run: flags over configuration file over defaults. Everything that can be refused is refused here.
-import { type MirrorConfig, type MirrorFilters, MirrorstreamError } from '@mirrorstream/domain';
+import { type MirrorConfig, MirrorstreamError } from '@mirrorstream/domain';
 import {
   type DatabaseAddress,
   formatHostPort,
@@ -23,7 +23,8 @@ export interface MirrorPlan {
   readonly speed: number;
   readonly replayDelayMs: number;
   readonly exposure: number;
-  readonly filters: MirrorFilters;
+  readonly filters: NonNullable<MirrorConfig['filters']>;
+  readonly shed: NonNullable<MirrorConfig['shed']>;
 }
 
 export interface StackPlan {
@@ -150,7 +151,6 @@ function planMirrors(
 }
 
 function mirrorPlan(name: string, address: DatabaseAddress | null, config: MirrorConfig): MirrorPlan {
-  const { includeDatabases = [], excludeDatabases = [], includeUsers = [], excludeUsers = [] } = config.filters ?? {};
   return {
     name,
     address,
@@ -158,7 +158,8 @@ function mirrorPlan(name: string, address: DatabaseAddress | null, config: Mirro
     speed: config.speed ?? 1,
     replayDelayMs: config.replayDelayMs ?? 1000,
     exposure: config.exposure ?? 1,
-    filters: { includeDatabases, excludeDatabases, includeUsers, excludeUsers },
+    filters: config.filters ?? {},
+    shed: config.shed ?? {},
   };
 }
 

@@ -118,3 +118,19 @@ test('a pipe gets one line with all mirrors', () => {
     '1 min 12 s: 10312 captured | candidate 10202 resolved, 188 differ, 0 ms behind | control 10312 resolved, 0 differ, 0 ms behind',
   );
 });
+
+test('less exposure, a pause and shedding are said', () => {
+  const model = sampleModel();
+  const [candidate, ...others] = model.mirrors;
+  if (candidate === undefined) throw new Error('the sample has mirrors');
+  const playing = {
+    paused: true,
+    exposure: 0.25,
+    sessions: { seen: 40, played: 12 },
+    transactions: { seen: 400, played: 90 },
+    shedding: 'reads',
+  } as const;
+  const mirrors = [{ ...candidate, status: { ...candidate.status, playing } }, ...others];
+  const text = renderSummary({ ...model, mirrors }, 140, false).join('\n');
+  assert.match(text, /lag 0 · exposure 25 %, effective 30\.0 % · paused · sheds: reads/);
+});

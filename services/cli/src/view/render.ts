@@ -105,6 +105,7 @@ function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number)
     [differs === 0 ? span('no divergence', 'good') : span(`${formatCount(differs)} statements differ`, 'bad')],
     [span('behind source '), span(formatDuration(status.behindSourceMs))],
     [span(`lag ${formatCount(status.consumerLag)}`)],
+    ...playing(status),
   ];
   const why = [...reasons]
     .filter(([, count]) => count > 0)
@@ -119,6 +120,18 @@ function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number)
     ),
     ...flow(classes(status), dot, width, '  '),
     ...(why.length === 0 ? [] : flow(why, dot, width, '  ')),
+  ];
+}
+
+/** What is out of the ordinary: less than all of the sessions, a pause, relief. */
+function playing({ playing }: MirrorStatus): Line[] {
+  if (playing === undefined) return [];
+  const { paused, exposure, sessions, shedding } = playing;
+  const share = sessions.seen === 0 ? '' : `, effective ${((100 * sessions.played) / sessions.seen).toFixed(1)} %`;
+  return [
+    ...(exposure === 1 ? [] : [[span(`exposure ${Number((100 * exposure).toFixed(4))} %${share}`)]]),
+    ...(paused ? [[span('paused', 'warn')]] : []),
+    ...(shedding === 'none' ? [] : [[span(`sheds: ${shedding}`, 'warn')]]),
   ];
 }
 

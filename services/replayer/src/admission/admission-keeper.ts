@@ -46,6 +46,11 @@ export class AdmissionKeeper {
   #admission: Admission;
   #shapes: SqlShapes | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #heard: () => void = () => {};
+  /** The control topic has been read, and what it says is in force. */
+  readonly informed: Promise<void> = new Promise((resolve) => {
+    this.#heard = resolve;
+  });
   /** Changes are applied one after the other: some wait for the parser. */
   #applying: Promise<void> = Promise.resolve();
 
@@ -78,6 +83,8 @@ export class AdmissionKeeper {
     this.#applying = this.#applying.then(async () => {
       await this.#use(mirrorSettingsInForce(this.#options.flags, control), control?.immediate === true);
       this.revision = revision;
+      this.#heard();
+      if (revision === null) return;
       this.#surroundings.logger.info({ revision: String(revision) }, 'what is played is what the control topic says');
     });
   }

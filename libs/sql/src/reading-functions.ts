@@ -1,8 +1,7 @@
 // Functions that only read, whatever they are called with: what a statement calls besides may write.
 //
 // PostgreSQL 18's own, taken from pg_proc: all that are immutable, stable, aggregate or window functions, without those that only the server
-// itself calls; and by hand what is volatile and yet leaves nothing behind, or nothing but what a session's context carries along
-// (set_config). A function of somebody's own is never among them: what it does, its text does not say.
+// itself calls; and by hand what is volatile and yet writes nothing. A function of somebody's own is never among them: what it does, its text does not say.
 
 const names = `
   abbrev abs aclexplode acos acosd acosh age any_value area array_agg array_dims array_fill array_length array_lower array_ndims

@@ -222,9 +222,16 @@ function noteDropped(body: unknown, found: Found): void {
 function noteFunction(call: unknown, found: Found, functions: ReadonlySet<string>): void {
   const parts = nameParts(call, 'funcname');
   const known = functions.has(parts.at(-1) ?? '') && (parts.length === 1 || parts[0] === 'pg_catalog');
+  // Capture does not know of every way to call it what it set. For the transaction alone it leaves nothing.
+  if (parts.at(-1) === 'set_config' && !isTrue(fieldOf(call, 'args'), 2)) found.harmless = false;
   if (known) return;
   note('unknown', found);
   found.harmless = false;
+}
+
+function isTrue(list: unknown, at: number): boolean {
+  const argument = Array.isArray(list) ? fieldOf(list[at], 'A_Const') : undefined;
+  return fieldOf(fieldOf(argument, 'boolval'), 'boolval') === true;
 }
 
 function isAnalyze(body: unknown): boolean {

@@ -83,7 +83,7 @@ async function running(client: KafkaClient, scope: StackScope): Promise<readonly
   await inTime(feed.caughtUp(), scope);
   await feed.stop();
   if (crash !== undefined) throw unreachable(scope, crash);
-  return mirrorsOf(snapshots, scope.environment);
+  return mirrorsOf(snapshots, scope.environment, Date.now());
 }
 
 const missing = (report: MirrorReport): readonly string[] => notAcknowledged(report).map(({ instance }) => instance);

@@ -1,10 +1,8 @@
 // What the command line of `mirrorstream mirror` asks for.
 import {
   checkName,
-  type FilterName,
   type Filters,
   filterFlags,
-  filtersSchema,
   type MirrorChange,
   neverShed,
   noFilters,
@@ -14,6 +12,7 @@ import {
 } from '@mirrorstream/domain';
 import { badFlag, type CommandSpec, type GivenFlags, parseCommandLine } from '../command-line.ts';
 import { shareOf, waitMsOf } from '../control/change.ts';
+import { givenFilters } from '../control/filters.ts';
 import { scopeFlags } from '../stack-scope.ts';
 
 export const mirrorCommand: CommandSpec = {
@@ -156,20 +155,7 @@ function settingsOf(flags: GivenFlags): MirrorChange {
 }
 
 function filtersOf(flags: GivenFlags): Partial<Filters> {
-  const found: Partial<Record<FilterName, unknown>> = flags.has('no-filters') ? { ...noFilters } : {};
-  for (const { name, filter } of filterFlags) {
-    if (!flags.has(name)) continue;
-    const values = flags
-      .all(name)
-      .flatMap((text) => text.split(','))
-      .map((text) => text.trim())
-      .filter((text) => text !== '');
-    const parsed = filtersSchema.shape[filter].safeParse(values);
-    if (!parsed.success)
-      throw badFlag(mirrorCommand, `--${name}`, parsed.error.issues[0]?.message ?? 'is wrong', hint(name));
-    found[filter] = parsed.data;
-  }
-  return found as Partial<Filters>;
+  return { ...(flags.has('no-filters') ? noFilters : {}), ...givenFilters(mirrorCommand, flags) };
 }
 
 function shedOf(flags: GivenFlags): Partial<ShedSettings> {

@@ -17,18 +17,19 @@ export function replayerStates(
   const states: ReplayerState[] = [];
   for (const snapshot of snapshots) {
     if (!isLive(snapshot) || snapshot.environment !== environment || snapshot.mirror !== mirror) continue;
-    const { instance, atMs, admission, partitions } = snapshot;
+    const { instance, admission, partitions } = snapshot;
     if (snapshot.final || admission === undefined) continue;
     const behindSourceMs = Math.max(0, ...Object.values(partitions).map((each) => each.behindSourceMs));
-    states.push({ instance, silent: nowMs - atMs > silentAfterMs, behindSourceMs, ...admission });
+    states.push({ instance, silent: isSilent(snapshot, nowMs), behindSourceMs, ...admission });
   }
   return states.sort((a, b) => a.instance.localeCompare(b.instance));
 }
 
-export function mirrorsOf(snapshots: Iterable<Snapshot>, environment: string): readonly string[] {
+export function mirrorsOf(snapshots: Iterable<Snapshot>, environment: string, nowMs: number): readonly string[] {
   const names = new Set<string>();
   for (const snapshot of snapshots)
-    if (isLive(snapshot) && snapshot.environment === environment && !snapshot.final) names.add(snapshot.mirror);
+    if (isLive(snapshot) && snapshot.environment === environment && !snapshot.final && !isSilent(snapshot, nowMs))
+      names.add(snapshot.mirror);
   return [...names].sort();
 }
 
@@ -41,6 +42,8 @@ export function effectiveExposure(states: readonly ReplayerState[], of: 'session
   const total = (which: 'seen' | 'played'): number => states.reduce((sum, state) => sum + state[of][which], 0);
   return total('seen') === 0 ? null : total('played') / total('seen');
 }
+
+const isSilent = ({ atMs }: ReplayerSnapshot, nowMs: number): boolean => nowMs - atMs > silentAfterMs;
 
 const isLive = (snapshot: Snapshot): snapshot is ReplayerSnapshot =>
   snapshot.kind === 'replayer' && snapshot.run === undefined;

@@ -96,8 +96,8 @@ describe('history', { timeout: 900_000 }, () => {
   it('is stopped and gone on with, each transaction played once', async (t) => {
     const { history, mirror } = await openScene(t);
     const window = await recordSteadily(history);
-    // Fifty times slower than it was recorded: there is time to stop it in its middle.
-    const command = history.startReplay(mirror, '--run', 'paused', '--speed', '0.02', ...window.flags);
+    // Ten times slower than it was recorded: there is time to stop it in its middle.
+    const command = history.startReplay(mirror, '--run', 'paused', '--speed', '0.1', ...window.flags);
     await untilSome(mirror);
     command.child.kill('SIGINT');
     const stopped = await command.ended;
@@ -125,7 +125,7 @@ describe('history', { timeout: 900_000 }, () => {
   it('goes on after kill -9 of all its processes, and counts each transaction once', async (t) => {
     const { history, mirror } = await openScene(t);
     const window = await recordSteadily(history);
-    const command = history.startReplay(mirror, '--run', 'killed', '--speed', '0.02', ...window.flags);
+    const command = history.startReplay(mirror, '--run', 'killed', '--speed', '0.1', ...window.flags);
     await untilSome(mirror);
     // The services end with the process that started them, at once.
     await command.clear();
@@ -274,16 +274,16 @@ async function recordAcross(history: HistoryScene): Promise<{ readonly flags: re
   return { flags: ['--from', from, '--to', to] };
 }
 
-/** One session that says a word now and then, recorded within a fraction of a second. */
+/** One session that says a word now and then, in one to two seconds. */
 async function recordSteadily(history: HistoryScene): Promise<{
   readonly flags: readonly string[];
   readonly transactions: number;
   readonly words: readonly string[];
 }> {
   const session = await history.session();
-  const said = Array.from({ length: 120 }, (_, number) => `word ${String(number).padStart(3, '0')}`);
+  const said = Array.from({ length: 40 }, (_, number) => `word ${String(number).padStart(3, '0')}`);
   const from = await history.moment();
-  for (const word of said) await session.query('INSERT INTO words VALUES ($1)', [word]);
+  for (const word of said) await session.query('INSERT INTO words SELECT $1 FROM pg_sleep(0.04)', [word]);
   const to = await history.moment();
   await history.scene.stopProxy();
   return { flags: ['--from', from, '--to', to], transactions: said.length, words: said };

@@ -30,7 +30,12 @@ export const replayCommand: CommandSpec = {
       defaultText: 'timed',
       description: 'timed: at production’s pace; asap: in each session’s order only',
     },
-    { name: 'speed', placeholder: 'FACTOR', defaultText: '1', description: 'with timed: times as fast as production' },
+    {
+      name: 'speed',
+      placeholder: 'FACTOR',
+      defaultText: '1',
+      description: 'with timed: times as fast as production, 0.1 to 100',
+    },
     { name: 'exposure', placeholder: 'SHARE', defaultText: '1', description: 'share of the sessions, 0 to 1' },
     ...filterFlags.map(({ name, description, placeholder }) => ({ name, description, placeholder, repeatable: true })),
     { name: 'replayers', placeholder: 'N', defaultText: '1', description: 'replayer processes to start' },
@@ -137,7 +142,7 @@ function settingsOf(flags: GivenFlags, { config }: RunTarget): RunSettings {
     throw badFlag(replayCommand, '--pacing', 'is neither timed nor asap', 'Write timed or asap.');
   return {
     pacing,
-    speed: numberOf(flags, 'speed', 1, (value) => value > 0 && value <= 1000, 'above 0, at most 1000'),
+    speed: numberOf(flags, 'speed', 1, (value) => value >= 0.1 && value <= 100, 'from 0.1 to 100'),
     exposure: numberOf(flags, 'exposure', config?.exposure ?? 1, (value) => value >= 0 && value <= 1, 'from 0 to 1'),
     filters: filters.data,
   };

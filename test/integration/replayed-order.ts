@@ -43,7 +43,12 @@ export function explainDifferences(batches: readonly EnvelopeBatch[], results: r
   const placeOf = (result: Result): number => transactions.get(keyOf(result))?.spans.at(-1)?.doneSeq ?? 0;
   for (const result of results.toSorted((a, b) => placeOf(a) - placeOf(b))) {
     if (result.outcome !== ResultOutcome.REPLAYED) notReplayed += 1;
-    if (result.order === 'givenUp') givenUp += 1;
+    if (result.order === 'givenUp') {
+      givenUp += 1;
+      // What is late or early by that can show to whoever comes next.
+      for (const { rows } of transactions.get(keyOf(result))?.spans ?? [])
+        for (const row of rows) if (!tainted.has(row)) tainted.set(row, placeOf(result));
+    }
     statements += result.statements.length;
     const first = result.statements.find(({ equal, notCompared }) => !equal && notCompared === '');
     if (first === undefined || diverged.has(keyOf(result))) continue;

@@ -216,7 +216,7 @@ function orderOf(values: z.infer<typeof valuesSchema>): OrderOptions {
     overlapWaitUs: 20_000,
     headStartUs: 2_000,
     clockUncertaintyUs: 20_000,
-    maxWrites: 20_000,
+    maxWrites: 4_000,
   };
 }
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { EnvelopeBatch } from '@mirrorstream/envelope';
+import type { EnvelopeBatch, Exchange } from '@mirrorstream/envelope';
 import type { OrderClaim, OrderOptions } from './coordinator.ts';
 import {
   answeredBefore,
+  exchangeName,
   type History,
   PlayedReplayer,
   type Random,
@@ -203,6 +204,29 @@ describe('the order across sessions', () => {
     assert.equal(first.order.claim(1).sources[0]?.seq, Number.MAX_SAFE_INTEGER, 'all is answered, in both partitions');
     second.order.assign([]);
     assert.equal(second.order.size, 0);
+  });
+
+  it('knows the writes of a long queue that are still to come, however few it remembers of those that are over', () => {
+    const history = simulate({ random: seededRandom(6), workers: [0], partitions: 1, sessions: 6, exchanges: 300 });
+    const raced: number[] = [];
+    for (const maxWrites of [20, 1000]) {
+      const stage = new PlayedReplayer(1, [0], [0], { ...patient, rule: 'mixed', maxWrites });
+      const gate = stage.order.gate(() => {});
+      const exchanges = new Map<string, Exchange>();
+      for (const batch of history.streams.flat()) {
+        stage.take(batch);
+        for (const { record } of batch.records)
+          if (record.case === 'envelope') for (const it of record.value.exchanges) exchanges.set(exchangeName(it), it);
+      }
+      let count = 0;
+      for (let [name] = stage.underWay; name !== undefined; [name] = stage.underWay) {
+        count += gate.raced(exchanges.get(name) as Exchange) ? 1 : 0;
+        stage.answer(name);
+      }
+      raced.push(count);
+    }
+    assert.ok((raced[0] ?? 0) > 20);
+    assert.equal(raced[0], raced[1]);
   });
 
   it('says of a difference whether a write of another session overlapped it', () => {

@@ -7,7 +7,7 @@ import type { Envelope, EnvelopeBatch, Exchange } from '@mirrorstream/envelope';
 import { type OverlapOptions, OverlapQueue } from './overlap-queue.ts';
 import { ended, type Reach, SourceOrder, Waited } from './source-order.ts';
 import { comesBefore, doneUs, kindOf, lostRace, type OrderTicket, sentUs } from './ticket.ts';
-import { WriteHistory } from './write-history.ts';
+import { overlaps, WriteHistory } from './write-history.ts';
 
 /** Beyond it, those that have ended are forgotten. */
 const MAX_SOURCES = 64;
@@ -23,7 +23,7 @@ export interface OrderOptions extends OverlapOptions {
   readonly silenceUs: number;
   /** Two hosts' clocks. */
   readonly clockUncertaintyUs: number;
-  /** Writes remembered to explain differences. */
+  /** Writes that are over, remembered to explain differences. */
   readonly maxWrites: number;
 }
 
@@ -81,7 +81,8 @@ export class OrderCoordinator {
   readonly #sources = new Map<string, SourceOrder>();
   readonly #sessions = new Map<string, SessionPlace>();
   readonly #overlaps: OverlapQueue;
-  readonly #writes: WriteHistory;
+  /** Writes that are over here. Those to come are among the tickets. */
+  readonly #past: WriteHistory;
   #owned: readonly number[] = [];
   #others: readonly number[];
   /** Exchanges that were asked about and may not go yet, and whom to tell. */
@@ -98,7 +99,7 @@ export class OrderCoordinator {
     this.#options = options;
     this.#partitionCount = partitionCount;
     this.#overlaps = new OverlapQueue(options);
-    this.#writes = new WriteHistory(options.maxWrites);
+    this.#past = new WriteHistory(options.maxWrites);
     this.#others = Array.from({ length: partitionCount }, (_, partition) => partition);
   }
 
@@ -157,7 +158,6 @@ export class OrderCoordinator {
       const ticket = this.#ticketOf(batch.partition, source, envelope, exchange, startedMonoUs);
       this.#tickets.set(exchange, ticket);
       if (this.#options.keeps && this.#isLate(ticket)) this.#without(ticket, 1);
-      this.#writes.add(ticket);
       if (ticket.doneSeq > 0) source.add(ticket);
       if (this.#options.keeps) this.#overlaps.add(ticket);
     }
@@ -222,7 +222,7 @@ export class OrderCoordinator {
       settled: (envelope) => this.settled(envelope),
       raced: (exchange) => {
         const ticket = this.#tickets.get(exchange);
-        return ticket !== undefined && this.#writes.overlaps(ticket, this.#options.clockUncertaintyUs);
+        return ticket !== undefined && this.#isRaced(ticket);
       },
     };
   }
@@ -244,6 +244,12 @@ export class OrderCoordinator {
     if (!this.#isHeldUp(ticket, nowUs)) return true;
     this.#waiters.set(ticket, wake);
     return false;
+  }
+
+  #isRaced(ticket: OrderTicket): boolean {
+    const { clockUncertaintyUs } = this.#options;
+    for (const other of this.#tickets.values()) if (overlaps(ticket, other, clockUncertaintyUs)) return true;
+    return this.#past.overlaps(ticket, clockUncertaintyUs);
   }
 
   #sent(exchange: Exchange, nowUs: number): void {
@@ -350,6 +356,7 @@ export class OrderCoordinator {
   #settle(exchange: Exchange, ticket: OrderTicket): void {
     this.#close(ticket);
     this.#tickets.delete(exchange);
+    this.#past.add(ticket);
     const session = this.#sessions.get(ticket.sessionId);
     if (session === undefined) return;
     session.queued -= 1;

@@ -20,14 +20,17 @@ export class WriteHistory {
     if (this.#writes.length > this.#maxWrites) this.#writes = this.#writes.slice(this.#maxWrites / 2);
   }
 
-  /** Whether another session's write was neither answered before this exchange was sent nor sent after it was answered. */
+  /** Whether one of them overlapped this exchange. */
   overlaps(ticket: OrderTicket, clockUncertaintyUs: number): boolean {
-    const endUs = ticket.doneSeq === 0 ? Number.POSITIVE_INFINITY : doneUs(ticket);
-    return this.#writes.some((write) => {
-      if (write.sessionId === ticket.sessionId) return false;
-      const slackUs = write.clock === ticket.clock ? 0 : clockUncertaintyUs;
-      const writeEndUs = write.doneSeq === 0 ? Number.POSITIVE_INFINITY : doneUs(write);
-      return sentUs(write) <= endUs + slackUs && writeEndUs + slackUs >= sentUs(ticket);
-    });
+    return this.#writes.some((write) => overlaps(ticket, write, clockUncertaintyUs));
   }
+}
+
+/** Whether that is another session's write, and neither was answered in production before the other was sent. */
+export function overlaps(ticket: OrderTicket, write: OrderTicket, clockUncertaintyUs: number): boolean {
+  if (write.kind !== 'write' || write.sessionId === ticket.sessionId) return false;
+  const endUs = ticket.doneSeq === 0 ? Number.POSITIVE_INFINITY : doneUs(ticket);
+  const writeEndUs = write.doneSeq === 0 ? Number.POSITIVE_INFINITY : doneUs(write);
+  const slackUs = write.clock === ticket.clock ? 0 : clockUncertaintyUs;
+  return sentUs(write) <= endUs + slackUs && writeEndUs + slackUs >= sentUs(ticket);
 }

@@ -6,6 +6,7 @@
 //
 // The characters of a literal become x; its quotes stay. Where the secret cannot be told from its surroundings (a statement put
 // together from pieces), every literal of that statement goes. What cannot be read to its end is redacted as far as it goes.
+// Of a statement so large that its beginning is published before its end has come, all goes from there on (request-intake.ts).
 import { type SqlToken, tokensOf } from './sql-tokens.ts';
 
 /** What redaction found. */
@@ -19,8 +20,6 @@ export interface Redaction {
 }
 
 export interface RedactionOptions {
-  /** A later piece of a statement too large to hold: what precedes is not known, so PASSWORD alone is enough. */
-  readonly anywhere?: boolean;
   /** Prepared by the SQL command PREPARE, with a secret parameter: EXECUTE of such a name brings it. */
   readonly isSecretName?: (name: string) => boolean;
 }
@@ -96,25 +95,25 @@ class Redactor {
   }
 
   #look(tokens: readonly SqlToken[], depth: number): void {
-    const { anywhere = false, isSecretName } = this.#options;
+    const { isSecretName } = this.#options;
     const executes = tokens.findIndex((token) => isWord(token, 'execute'));
     const name = executes < 0 ? undefined : tokens[executes + 1];
     if (name !== undefined && isSecretName?.(name.value) === true) this.#literals(tokens, executes + 2);
     const kind = kindOf(tokens);
-    if (kind !== '' || anywhere) this.#secretClauses(tokens, kind, anywhere);
+    if (kind !== '') this.#secretClauses(tokens, kind);
     if (kind === '' || kind === 'body') this.#pieces(tokens, depth);
     if (tokens.some((token) => isName(token) && token.value.startsWith('dblink')))
       this.#connectionStrings(tokens, depth);
   }
 
   /** PASSWORD '…', OPTIONS (password '…'), CONNECTION '…'. */
-  #secretClauses(tokens: readonly SqlToken[], kind: string, anywhere: boolean): void {
+  #secretClauses(tokens: readonly SqlToken[], kind: string): void {
     const account = accountKinds.has(kind);
     for (let at = 0; at < tokens.length; at++) {
       const token = tokens[at] as SqlToken;
       if (!isName(token)) continue;
       const value = token.value.toLowerCase();
-      const isConnection = value === 'connection' && (kind === 'subscription' || anywhere);
+      const isConnection = value === 'connection' && kind === 'subscription';
       if (!isConnection && !passwordName.test(value)) continue;
       let next = at + 1;
       while (isSymbol(tokens[next], '=') || isSymbol(tokens[next], ':')) next += 1;

@@ -24,6 +24,8 @@ const PARSE_HEAD_BYTES = 8 * 1024;
 /** The count of redacted statements sits above the QueryMark bits. */
 const REDACTION = 1 << 8;
 const NAME_READ_BYTES = 512;
+/** 'x', which redaction puts in the place of secrets. */
+const BLANK = 0x78;
 
 export const redactionsOf = (frame: ClientFrame): number => frame.marks >>> 8;
 export const isSecret = (frame: ClientFrame): boolean => (frame.marks & QueryMark.secret) !== 0;
@@ -52,10 +54,9 @@ export class RequestIntake {
     const textStart = type === F.Query ? start + HEADER_BYTES : parseQueryStart(buffer, start, end);
     const textEnd = type === F.Query ? end - 1 : stringEnd(buffer, textStart, end);
     frame.marks = marksOf(buffer, textStart, textEnd);
-    const mayHoldSecret = this.hadSecrets ? QueryMark.password | QueryMark.executes : QueryMark.password;
-    if ((frame.marks & mayHoldSecret) !== 0) {
+    if (this.#mayHoldSecret(frame)) {
       this.flush();
-      this.#redact(frame, from + textStart - start, from + textEnd - start, false);
+      this.#redact(frame, from + textStart - start, from + textEnd - start);
     } else if (this.hadSecrets && type === F.Parse) {
       this.#secrets.parsed(buffer, start, end);
     }
@@ -85,7 +86,7 @@ export class RequestIntake {
   endFrame(): void {
     const frame = this.frames.last as ClientFrame;
     frame.complete = true;
-    if ((frame.marks & QueryMark.password) !== 0) this.#redactLarge(frame);
+    if (this.#mayHoldSecret(frame)) this.#redactLarge(frame);
     if (frame.type === F.Bind && isSecret(frame)) this.#lookForSecret(frame);
   }
 
@@ -107,7 +108,7 @@ export class RequestIntake {
     // A parameter that is to go must be whole first.
     if (!last.complete && last.type === F.Bind && isSecret(last)) to = Math.max(this.log.start, last.start);
     else if (!last.complete && (last.type === F.Query || last.type === F.Parse)) {
-      if ((last.marks & QueryMark.password) !== 0) this.#redactLarge(last);
+      if (this.#mayHoldSecret(last)) this.#redactLarge(last);
       to = Math.max(this.log.start, to - HELD_BACK_BYTES);
     }
     for (let i = Math.max(0, this.frames.cursor - 1); i <= index; i++) {
@@ -146,14 +147,34 @@ export class RequestIntake {
 
   #redactLarge(frame: ClientFrame): void {
     const from = Math.max(frame.start + HEADER_BYTES, this.log.start);
-    this.#redact(frame, from, frame.end, from > frame.start + HEADER_BYTES);
+    if (from === frame.start + HEADER_BYTES) this.#redact(frame, from, frame.end);
+    else this.#blankRest(frame, from);
   }
 
-  #redact(frame: ClientFrame, from: number, to: number, anywhere: boolean): void {
+  /**
+   * What precedes is published already. Whether this begins within a literal, a comment, a password or beside a template nobody knows
+   * any more: all of the text goes.
+   */
+  #blankRest(frame: ClientFrame, from: number): void {
+    const { log } = this;
+    const [start, end] = [log.indexOf(from), log.indexOf(frame.end)];
+    const textEnd = stringEnd(log.buffer, start, end);
+    log.buffer.fill(BLANK, start, textEnd < 0 ? end : textEnd);
+    frame.marks += REDACTION;
+    this.#markSecret(frame);
+    if (frame.type === F.Parse && frame.head !== null)
+      this.#secrets.add(parseStatementName(frame.head, 0, frame.head.length));
+  }
+
+  #mayHoldSecret({ marks }: ClientFrame): boolean {
+    return (marks & (this.hadSecrets ? QueryMark.password | QueryMark.executes : QueryMark.password)) !== 0;
+  }
+
+  #redact(frame: ClientFrame, from: number, to: number): void {
     const { log } = this;
     const secrets = this.#secrets;
     const isSecretName = (name: string): boolean => secrets.has(name);
-    const found = redactSecrets(log.buffer, log.indexOf(from), log.indexOf(to), { anywhere, isSecretName });
+    const found = redactSecrets(log.buffer, log.indexOf(from), log.indexOf(to), { isSecretName });
     const { redactions, parameters, prepares } = found;
     frame.marks += REDACTION * redactions;
     if (redactions > 0 || parameters) this.#markSecret(frame);

@@ -376,6 +376,7 @@ describe('what a mirror plays', { timeout: 300_000 }, () => {
         { what: 'the queue to empty' },
       );
       assert.deepEqual([queue?.bytes, queue?.pausedPartitions], [0, 0]);
+      t.diagnostic(`at most ${queue?.peakBytes} bytes waited, with a limit of ${limitBytes}`);
       // A fetch is 1 MiB of a partition, as it is compressed; this text shrinks to half.
       assert.ok((queue?.peakBytes ?? 0) <= limitBytes + 3 * 1024 * 1024, `${queue?.peakBytes} bytes`);
     });

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { MirrorstreamError } from '@mirrorstream/domain';
-import { checkPortFree, freePort } from './free-port.ts';
+import { checkPortFree, freePorts } from './free-port.ts';
 import { findJava, type JavaRuntime } from './java.ts';
 import { ensureKafka, type KafkaDist, type KafkaFetchListener, kafkaConfigDir } from './kafka-dist.ts';
 import { aliveBrokers } from './kafka-probe.ts';
@@ -60,9 +60,12 @@ export async function startKafkaBroker(options: KafkaBrokerOptions): Promise<Kaf
 }
 
 async function startOnce(java: JavaRuntime, dist: KafkaDist, options: KafkaBrokerOptions): Promise<KafkaBroker> {
-  const port = options.port ?? (await freePort());
+  // Found together: one after the other they may be the same, which the broker refuses.
+  const [first, second] = (await freePorts(2)) as [number, number];
+  const port = options.port ?? first;
+  const controllerPort = second === port ? first : second;
   const propertiesFile = join(options.dataDir, 'server.properties');
-  await writeFile(propertiesFile, await serverProperties(options, port));
+  await writeFile(propertiesFile, await serverProperties(options, port, controllerPort));
   const heap = [
     '-Xms32m',
     `-Xmx${options.heapMb ?? 384}m`,
@@ -121,11 +124,15 @@ function spawnJava(run: JavaRun, name: string, args: readonly string[]): Promise
   });
 }
 
-async function serverProperties(options: KafkaBrokerOptions, brokerPort: number): Promise<string> {
+async function serverProperties(
+  options: KafkaBrokerOptions,
+  brokerPort: number,
+  controllerPort: number,
+): Promise<string> {
   const template = await readFile(join(kafkaConfigDir, 'server.properties'), 'utf8');
   const values: Record<string, string> = {
     brokerPort: String(brokerPort),
-    controllerPort: String(await freePort()),
+    controllerPort: String(controllerPort),
     logDir: logDir(options),
   };
   const filled = template.replaceAll(/\$\{(\w+)\}/g, (word, name: string) => values[name] ?? word);

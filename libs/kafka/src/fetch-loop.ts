@@ -19,6 +19,8 @@ export interface FetchSettings {
 }
 
 export interface FetchHandlers {
+  /** Asked before each delivery; what may not be delivered is fetched again. Default: always. */
+  readonly mayDeliver?: () => boolean;
   /** Never with an empty batch. */
   readonly onBatch: (batch: IncomingBatch) => void;
   /** After each answer for a partition, with or without records. */
@@ -193,6 +195,7 @@ export class FetchLoop {
         const key = partitionKey({ topic: topicName, partition: fetched.partition });
         const reading = this.#readings.get(key);
         if (reading === undefined || reading.paused || reading.position !== positions.get(key)) continue;
+        if (this.#handlers.mayDeliver?.() === false) continue;
         trouble = (await this.#take(reading, fetched, nothing)) ?? trouble;
       }
     }

@@ -53,7 +53,8 @@ class EagerGroupConsumer implements GroupConsumer {
   #assigned: readonly TopicPartition[] = [];
   /** Commits are for the generation that this assignment belongs to; empty between generations. */
   #committable: ReadonlySet<string> = new Set();
-  #lastHeartbeatMs = 0;
+  /** When the newest heartbeat that was answered was sent. */
+  #leaseFromMs = 0;
 
   constructor(
     directory: BrokerDirectory,
@@ -80,7 +81,11 @@ class EagerGroupConsumer implements GroupConsumer {
         maxBytesPerPartition,
         maxBytes: options.maxBytes ?? 8 * 1024 * 1024,
       },
-      { onBatch: (batch) => handlers.onBatch(batch), onFailure: (error) => this.#crash(error) },
+      {
+        mayDeliver: () => this.#hasLease,
+        onBatch: (batch) => handlers.onBatch(batch),
+        onFailure: (error) => this.#crash(error),
+      },
       logger,
     );
     this.started = new Promise((resolve, reject) => {
@@ -156,7 +161,7 @@ class EagerGroupConsumer implements GroupConsumer {
   async #generation(settled: () => void): Promise<void> {
     const assigned = await this.#membership.join();
     if (this.#stopping.signal.aborted) return;
-    this.#lastHeartbeatMs = performance.now();
+    this.#leaseFromMs = performance.now();
     const previous = this.#assigned;
     this.#logger.info({ group: this.#group, partitions: assigned.length }, 'joined the group');
     const ended = new AbortController();
@@ -235,15 +240,34 @@ class EagerGroupConsumer implements GroupConsumer {
       await pause(failures === 0 ? intervalMs : backoffMs(failures - 1, retryMinMs, intervalMs), this.#stopping.signal);
       if (ended.aborted || this.#stopping.signal.aborted) return;
       try {
-        await this.#membership.heartbeat();
+        const sentAtMs = performance.now();
+        await this.#inLease(this.#membership.heartbeat());
         failures = 0;
-        this.#lastHeartbeatMs = performance.now();
+        this.#leaseFromMs = sentAtMs;
       } catch (error) {
         if (isMovedOn(error) || !asKafkaError(error, 'heartbeat').retryable) throw error;
         failures++;
-        if (performance.now() - this.#lastHeartbeatMs > this.#sessionTimeoutMs) throw error; // others may have taken over
+        if (!this.#hasLease) throw error;
       }
     }
+  }
+
+  /** An answer that does not come in time must not keep a member acting that the group may have given up. */
+  async #inLease(heartbeat: Promise<void>): Promise<void> {
+    const leftMs = this.#leaseFromMs + this.#sessionTimeoutMs - performance.now();
+    const answered = await within(
+      leftMs,
+      heartbeat.then(() => true),
+    );
+    if (answered) return;
+    heartbeat.catch(() => {}); // cut off below
+    this.#membership.dropCoordinator();
+    throw kafkaUnavailable('no heartbeat was answered within the session timeout; others may have taken over');
+  }
+
+  /** Until when the group's coordinator certainly keeps this member: it counts from a heartbeat's arrival, we from its sending. */
+  get #hasLease(): boolean {
+    return performance.now() - this.#leaseFromMs < this.#sessionTimeoutMs;
   }
 
   #crash(error: Error): void {

@@ -105,9 +105,14 @@ export class GroupMembership {
   async leave(): Promise<void> {
     if (this.#memberId === '') return;
     // A broker answers one request of a connection at a time: a join that waits for others would hold up the good-bye.
-    if (this.#joining && this.#coordinator !== undefined) this.#directory.drop(this.#coordinator);
+    if (this.#joining) this.dropCoordinator();
     await this.#ask('LeaveGroup', { memberId: this.#memberId });
     this.#memberId = '';
+  }
+
+  /** Cuts the connection to the coordinator, which may be dead without knowing; what is under way on it fails. */
+  dropCoordinator(): void {
+    if (this.#coordinator !== undefined) this.#directory.drop(this.#coordinator);
   }
 
   /** Forgets the member id: the next join is a newcomer's. */

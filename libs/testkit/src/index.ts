@@ -2,6 +2,7 @@
 export * from './certificates.ts';
 export * from './databases.ts';
 export * from './fault-proxy.ts';
+export * from './faulty-kafka.ts';
 export * from './latency-histogram.ts';
 export * from './seeded-random.ts';
 export * from './servers.ts';

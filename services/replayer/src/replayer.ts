@@ -81,6 +81,9 @@ export interface Work {
 /** Of the time to stop: kept for flushing, committing and leaving. */
 const CLOSING_SHARE = 0.4;
 
+/** Of the second that there is before a rebalance goes on without us: for results under way. */
+const HAND_OVER_MS = 600;
+
 export class Replayer implements RunningService {
   readonly #config: ReplayerConfig;
   readonly #kit: ServiceKit;
@@ -114,6 +117,10 @@ export class Replayer implements RunningService {
   #consumer: GroupConsumer | null = null;
   #commitTimer: NodeJS.Timeout | null = null;
   #held = false;
+  /** Kafka does not keep up with the results. */
+  #pressed = false;
+  /** Between two assignments. */
+  #between = false;
   #stopping = false;
   #final = false;
 
@@ -208,7 +215,7 @@ export class Replayer implements RunningService {
       },
       {
         onAssigned: (assigned) => this.#takeOver(assigned.map(({ partition }) => partition)),
-        onRevoking: () => this.#commit(),
+        onRevoking: () => this.#handOver(),
         onBatch: (batch) => this.#receive(batch),
         onCrash: (error) => this.#kit.fatal(error),
       },
@@ -282,7 +289,28 @@ export class Replayer implements RunningService {
     const positions = new Map<string, StartPosition>();
     for (const { number, tracker } of this.#partitions.values())
       positions.set(partitionKey(this.#at(number)), { kind: 'offset', offset: tracker.nextOffset });
+    this.#between = false;
+    this.#hold();
     return positions;
+  }
+
+  /**
+   * The group is about to share out anew. Nothing new begins until that is done, and what has run is said and committed, so that a
+   * new owner repeats nothing of it, if Kafka takes it in time.
+   */
+  async #handOver(): Promise<void> {
+    this.#between = true;
+    this.#hold();
+    this.#results.flush();
+    await settled(() => this.#results.isEmpty, Date.now() + HAND_OVER_MS);
+    await this.#commit();
+  }
+
+  #hold(): void {
+    const on = this.#pressed || this.#between;
+    if (on === this.#held) return;
+    this.#held = on;
+    for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'hold', on });
   }
 
   #giveUp(partition: Partition): void {
@@ -578,9 +606,9 @@ export class Replayer implements RunningService {
           if (partition !== undefined && offset > partition.resultsEnd) partition.resultsEnd = offset;
         },
         onPressure: (on) => {
-          this.#held = on;
+          this.#pressed = on;
           this.#backpressure.hold(on);
-          for (const partition of this.#partitions.values()) partition.feedAll({ kind: 'hold', on });
+          this.#hold();
         },
         onCut: (statements) => {
           this.#work.cutStatements += statements;

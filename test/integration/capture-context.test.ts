@@ -1,6 +1,7 @@
 // What a session has beyond a fresh connection, as a real server sees it: what the next envelope brings along, and what it says it lacks.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { createSequencer, defaultCaptureLimits, openSession } from '@mirrorstream/capture';
 import { type EnvelopeDraft, GapReason } from '@mirrorstream/envelope';
 import {
   createDatabase,
@@ -11,7 +12,6 @@ import {
   withClient,
 } from '@mirrorstream/testkit';
 import { bind, execute, parse, summary, sync } from '../../libs/capture/src/conversation-script.fixture.ts';
-import { createSequencer, defaultCaptureLimits, openSession } from '../../libs/capture/src/index.ts';
 import {
   assemble,
   capturedBytes,

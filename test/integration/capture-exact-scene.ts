@@ -1,5 +1,6 @@
 // Conversations with a real PostgreSQL, recorded leg by leg, and what the assembler makes of them in any chunking.
 import { connect, type Socket } from 'node:net';
+import { type CaptureLimits, createSequencer, defaultCaptureLimits, openSession } from '@mirrorstream/capture';
 import type { CaptureRecordDraft, EnvelopeDraft } from '@mirrorstream/envelope';
 import {
   B,
@@ -14,12 +15,6 @@ import {
 } from '@mirrorstream/pg-wire';
 import { waitFor } from '@mirrorstream/testkit';
 import { summary } from '../../libs/capture/src/conversation-script.fixture.ts';
-import {
-  type CaptureLimits,
-  createSequencer,
-  defaultCaptureLimits,
-  openSession,
-} from '../../libs/capture/src/index.ts';
 
 export type Leg = 'F' | 'B';
 /** What went by in one direction, in the order the client saw. */

@@ -19,7 +19,8 @@ import {
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
-import { ReplayerScene, tally } from './replayer-scene.ts';
+import pg from 'pg';
+import { differences, ReplayerScene, tally } from './replayer-scene.ts';
 
 const target = { host: '127.0.0.1', superuser: 'postgres' };
 
@@ -90,6 +91,55 @@ describe('a mirror', { timeout: 420_000 }, () => {
     });
     assert.ok(Math.max(...counts) <= 3, `up to ${Math.max(...counts)} connections`);
     assert.ok(Math.max(...counts) > 0);
+  });
+
+  it('with fewer connections than sessions is played over shared ones: equal, each session as it was, and none loses what it has', async (t) => {
+    const scene = await openScene(t);
+    const mirror = await scene.newMirror();
+    await Promise.all([createTpcbTables(scene.sourceUrl), createTpcbTables(mirror.url)]);
+    const replayer = await scene.startReplayer(
+      mirror,
+      '--pacing',
+      'asap',
+      '--lanes',
+      'pooled',
+      '--max-connections',
+      '8',
+    );
+    const database = new URL(mirror.url).pathname.slice(1);
+    const sessions = 40;
+    const rounds = 4;
+    const counts = await watchConnections(mirror.url, database, async () => {
+      const clients = Array.from(
+        { length: sessions },
+        () => new pg.Client({ connectionString: scene.proxyUrl, application_name: 'load' }),
+      );
+      await Promise.all(clients.map((client) => client.connect()));
+      for (let round = 0; round < rounds; round++)
+        await Promise.all(
+          clients.map(async (client, i) => {
+            if (round === 0) {
+              await client.query(`SET search_path TO schema_${i}, public`);
+              if (i % 20 === 0) await client.query(`CREATE TEMP TABLE own AS SELECT ${i} AS n`);
+            }
+            await client.query({ name: 'balance', text: 'SELECT $1::int + $2::int', values: [i, round] });
+            await client.query('BEGIN');
+            await client.query(`UPDATE pgbench_accounts SET abalance = abalance + ${i} WHERE aid = ${i + 1}`);
+            await client.query('COMMIT');
+            await client.query("SHOW search_path; SELECT current_setting('application_name')");
+            if (i % 20 === 0) await client.query('SELECT n FROM own');
+          }),
+        );
+      await Promise.all(clients.map((client) => client.end()));
+      const transactions = rounds * (sessions * 3 + 2) + sessions + 2;
+      const outcomes = await scene.waitForAll(mirror, transactions);
+      assert.deepEqual(tally(outcomes), { replayed: transactions });
+      assert.deepEqual(differences(outcomes), []);
+      assert.deepEqual(notCompared(outcomes), []);
+    });
+    assert.deepEqual(await tpcbSums(mirror.url), await tpcbSums(scene.sourceUrl));
+    assert.ok(Math.max(...counts) <= 8, `up to ${Math.max(...counts)} connections`);
+    await replayer.stop();
   });
 
   it('that does not answer at its first address is played at the next, and at the first again when it is there', {
@@ -262,6 +312,12 @@ function sqlStates(outcomes: Awaited<ReturnType<ReplayerScene['outcomes']>>): re
     results.flatMap(({ statements }) =>
       statements.filter(({ equal }) => !equal).map(({ replayed }) => replayed?.sqlState ?? ''),
     ),
+  );
+}
+
+function notCompared(outcomes: Awaited<ReturnType<ReplayerScene['outcomes']>>): readonly string[] {
+  return [...outcomes.values()].flatMap((results) =>
+    results.flatMap(({ statements }) => statements.map((it) => it.notCompared).filter((why) => why !== '')),
   );
 }
 

@@ -45,7 +45,17 @@ test('an unknown key is named with its path and the nearest known word', () => {
 test('an unknown key that resembles nothing gets the list of what is known there', () => {
   const check = checkConfig({ source: { url: 'postgres://a', zzz: 1 } });
   assert.ok(check.kind === 'invalid');
-  assert.equal(check.issues[0]?.hint, 'Known here: name, url, urlEnv.');
+  assert.equal(check.issues[0]?.hint, 'Known here: name, systemIdentifier, url, urlEnv.');
+});
+
+test('a mirror’s users are others there, each with at most one place of a password', () => {
+  const users = (it: unknown) => issuesOf({ mirrors: { a: { url: 'x', users: it } } });
+  assert.deepEqual(users({ app: { user: 'app_copy', passwordEnv: 'P' }, report: { user: 'reader' } }), []);
+  assert.deepEqual(users({ app: { user: 'b', passwordEnv: 'P', passwordFile: '/p' } }), [
+    'mirrors.a.users.app: has both passwordEnv and passwordFile',
+  ]);
+  assert.deepEqual(users({ app: { user: 'b', password: 'hunter2' } }), ['mirrors.a.users.app.password: unknown key']);
+  assert.match(users({ 'a,b': { user: 'c' } })[0] ?? '', /^mirrors\.a\.users\.a,b: must not hold/);
 });
 
 test('values out of range are refused by path', () => {

@@ -12,11 +12,29 @@ const name = z
   );
 const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable');
 
+/** Names of roles, as they can stand in the replayer's flags. */
+const roleName = z.string().regex(/^[^=,\s]+$/, 'must not hold =, commas or blanks');
+
+/** Who a captured user is on the mirror; the password is never written into the file itself. */
+const mirrorUserSchema = z.strictObject({
+  user: roleName,
+  passwordEnv: envName.optional(),
+  passwordFile: z.string().min(1).optional(),
+});
+
 /** How a mirror is played; the same words as the replayer's flags. */
 const mirrorSchema = z.strictObject({
   /** Where the mirror is. Give one of the two; `urlEnv` keeps a password out of the file. */
   url: z.string().min(1).optional(),
   urlEnv: envName.optional(),
+  passwordEnv: envName.optional(),
+  passwordFile: z.string().min(1).optional(),
+  /** By captured user. */
+  users: z.record(roleName, mirrorUserSchema).optional(),
+  readOnly: z.boolean().optional(),
+  lanes: z.enum(['session', 'pooled']).optional(),
+  maxConnections: z.number().int().min(1).optional(),
+  statementTimeoutMs: z.number().int().nonnegative().optional(),
   pacing: z.enum(['timed', 'asap', 'ordered']).optional(),
   speed: z.number().min(0.1).max(100).optional(),
   replayDelayMs: z.number().int().nonnegative().max(86_400_000).optional(),
@@ -27,6 +45,11 @@ const mirrorSchema = z.strictObject({
 
 const sourceSchema = z.strictObject({
   name: name.optional(),
+  /** Of the cluster: no mirror may have it. */
+  systemIdentifier: z
+    .string()
+    .regex(/^\d{1,20}$/, 'must be a decimal number, quoted')
+    .optional(),
   url: z.string().min(1).optional(),
   urlEnv: envName.optional(),
 });
@@ -136,10 +159,13 @@ function toIssues(issue: z.core.$ZodIssue): ConfigIssue[] {
 
 function* relationIssues({ source, kafka, mirrors = {} }: ConfigFile): Iterable<ConfigIssue> {
   if (source !== undefined) yield* oneUrlIssues(['source'], source);
-  for (const [mirror, { url, urlEnv, shed }] of Object.entries(mirrors)) {
+  for (const [mirror, { url, urlEnv, shed, users = {}, ...own }] of Object.entries(mirrors)) {
     yield* oneUrlIssues(['mirrors', mirror], { url, urlEnv });
     const problem = shedProblem({ ...neverShed, ...given(shed) });
     if (problem !== null) yield { path: ['mirrors', mirror, 'shed'], message: problem };
+    yield* onePasswordIssues(['mirrors', mirror], own);
+    for (const [captured, user] of Object.entries(users))
+      yield* onePasswordIssues(['mirrors', mirror, 'users', captured], user);
   }
   if (kafka?.sasl !== undefined && (kafka.sasl.passwordEnv === undefined) === (kafka.sasl.passwordFile === undefined)) {
     yield {
@@ -157,6 +183,17 @@ function* relationIssues({ source, kafka, mirrors = {} }: ConfigFile): Iterable<
   }
 }
 
+function* onePasswordIssues(
+  path: readonly string[],
+  {
+    passwordEnv,
+    passwordFile,
+  }: { readonly passwordEnv?: string | undefined; readonly passwordFile?: string | undefined },
+): Iterable<ConfigIssue> {
+  if (passwordEnv === undefined || passwordFile === undefined) return;
+  yield { path, message: 'has both passwordEnv and passwordFile', hint: 'Give one of the two.' };
+}
+
 function* oneUrlIssues(
   path: readonly string[],
   { url, urlEnv }: { readonly url?: string | undefined; readonly urlEnv?: string | undefined },
@@ -171,10 +208,11 @@ function* oneUrlIssues(
 
 /** The keys the schema knows at a place of the file. */
 function keysAt(path: readonly (string | number)[]): string[] {
-  const [top, second, third] = path;
+  const [top, second, third, fourth] = path;
   if (top === undefined) return Object.keys(configFileSchema.shape);
   if (top === 'source') return Object.keys(sourceSchema.shape);
   if (top === 'tls') return Object.keys(tlsSchema.shape);
+  if (top === 'mirrors' && third === 'users' && fourth !== undefined) return Object.keys(mirrorUserSchema.shape);
   if (top === 'mirrors') {
     const part = third === 'filters' ? filtersSchema : third === 'shed' ? shedSchema : mirrorSchema;
     return Object.keys(part.shape);

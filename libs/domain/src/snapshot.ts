@@ -90,6 +90,8 @@ export const replayerSnapshotSchema = z.object({
   resolved: count,
   pending: count,
   lanes: count,
+  /** Of sessions that share connections: those that keep theirs, and why. */
+  bound: z.record(z.string(), count).optional(),
   /** Per assigned envelopes partition. */
   partitions: z.record(z.string(), z.object({ consumerLag: count, behindSourceMs: z.number().nonnegative() })),
   pacing: z

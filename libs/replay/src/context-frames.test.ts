@@ -47,6 +47,20 @@ test('a statement made by the SQL command PREPARE is made again by it; where its
   }
 });
 
+test('on a connection that was another session’s nothing of that is left, and it is marked as ours, before anything else', () => {
+  const context = received({ ...nothing, settings: [{ name: 'a', sql: 'SET a TO b' }] });
+  const frames = contextFrames(context, 'handedOn', ["SET mirrorstream.session = 's-2'"]);
+  assert.ok(frames instanceof Uint8Array);
+  const text = Buffer.from(frames).toString('latin1');
+  const order = ['DISCARD ALL', 'RESET ROLE', "SET mirrorstream.session = 's-2'", 'SET a TO b'].map((sql) =>
+    text.indexOf(`${sql}\0`),
+  );
+  assert.ok(
+    order.every((at, index) => at > (order[index - 1] ?? 0)),
+    String(order),
+  );
+});
+
 test('a context that a fresh connection has anyway sends nothing', () => {
   assert.equal(contextFrames(received(nothing), 'fresh'), null);
 });

@@ -4,15 +4,22 @@ import { encodeFrontend, F, frameEndAt, WireWriter } from '@mirrorstream/pg-wire
 
 /** What takes a session's settings back to those of its start. RESET ALL leaves user and role as they are (GUC_NO_RESET_ALL). */
 const takeBack = ['RESET SESSION AUTHORIZATION', 'RESET ROLE', 'RESET ALL'];
+/** What leaves nothing of a session. A role that came with the user's own settings is not what DISCARD ALL sets. */
+const leaveNothing = ['DISCARD ALL', 'RESET ROLE'];
 
 /**
  * `fresh`: a new connection has what start-up gave it and nothing else. `used`: the session has gone on without us, so what it had is
- * taken back first. Each setting and each Parse is an exchange of its own: one that the mirror refuses must not undo the others.
+ * taken back first. `handedOn`: another session was on it, of which nothing is left; `marks` say whose it is now. Each setting and each Parse is an exchange of its own: one that the mirror refuses must not undo the others.
  * Null: nothing to send. `damaged`: a kept Parse is not one whole Parse frame; sent, it would put the connection out of step.
  */
-export function contextFrames(context: SessionContext, connection: 'fresh' | 'used'): Uint8Array | null | 'damaged' {
+export function contextFrames(
+  context: SessionContext,
+  connection: 'fresh' | 'used' | 'handedOn',
+  marks: readonly string[] = [],
+): Uint8Array | null | 'damaged' {
   const writer = new WireWriter();
-  if (connection === 'used') for (const query of takeBack) encodeFrontend({ kind: 'query', query }, writer);
+  const before = { fresh: [], used: takeBack, handedOn: [...leaveNothing, ...marks] };
+  for (const query of before[connection]) encodeFrontend({ kind: 'query', query }, writer);
   for (const { sql } of context.settings) encodeFrontend({ kind: 'query', query: sql }, writer);
   if (!writeStatements(writer, context, connection === 'used')) return 'damaged';
   return writer.sizeBytes === 0 ? null : writer.take();

@@ -14,6 +14,7 @@ export * from './policy.ts';
 export { exchangeStatements, textOfStatement } from './request-walk.ts';
 export type { BackendReading, SnapshotReading } from './seed/overlap.ts';
 export * from './seed/window.ts';
+export { type BindingReason, bindingReasons } from './session-binding.ts';
 export { mayShed, nextShedding, notShedding, type SheddingState } from './shedding.ts';
 export type { Skip } from './skip.ts';
 export * from './stage-one.ts';

@@ -17,8 +17,18 @@ export interface RecordPlace {
   readonly index: number;
 }
 
+/** For sessions that share connections. */
+export interface LanePool {
+  /** Somebody waits for a connection, and there is none left. */
+  readonly isCrowded: () => boolean;
+  /** A session with more to do keeps its connection for so long. */
+  readonly sliceMs: number;
+}
+
 export interface LaneOptions {
   readonly sessionId: string;
+  /** Absent: the session keeps its connection. */
+  readonly pool?: LanePool;
   readonly pacing: Pacing;
   /** Counts how late each send was that had its moment. */
   readonly schedule?: { add(lagUs: number): void };
@@ -54,7 +64,8 @@ export type LaneInput =
   | { readonly kind: 'sessionEnd'; readonly place: RecordPlace; readonly atUs: number; readonly sizeBytes: number }
   /** Capture left something out of this session here. */
   | { readonly kind: 'gap' }
-  | { readonly kind: 'connected' }
+  /** `handedOn`: another session was on it; these statements mark it as this one's. */
+  | { readonly kind: 'connected'; readonly handedOn?: readonly string[] }
   | { readonly kind: 'connectFailed'; readonly reason: 'targetUnreachable' | 'authenticationFailed' | 'noConnection' }
   | { readonly kind: 'bytes'; readonly chunk: Uint8Array }
   | { readonly kind: 'lost' }
@@ -106,12 +117,15 @@ export interface LaneResult {
   readonly raced: boolean;
 }
 
+/** `handOn`: the connection is idle, outside a transaction, and can be another session's. */
+export type CloseHow = 'terminate' | 'destroy' | 'handOn';
+
 export type LaneEffect =
   | { readonly kind: 'connect'; readonly context: SessionContext }
   | { readonly kind: 'send'; readonly bytes: Uint8Array }
   /** Ask the mirror, on another connection, to cancel what this one does; `cancelDone` follows. */
   | { readonly kind: 'cancel' }
-  | { readonly kind: 'close'; readonly how: 'terminate' | 'destroy' }
+  | { readonly kind: 'close'; readonly how: CloseHow }
   | ResultEffect
   /** Seen before: resolved without a result. */
   | {

@@ -9,10 +9,11 @@ import { type Flight, isUnanswered } from './flights.ts';
 import { LaneClock } from './lane-clock.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { LaneReports } from './lane-reports.ts';
-import type { FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
+import type { CloseHow, FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
 import type { PartWork, Piece } from './lane-work.ts';
 import { MirrorLine } from './mirror-line.ts';
 import { scheduleLagUs } from './pacing.ts';
+import { type BindingReason, SessionBinding } from './session-binding.ts';
 import { SessionHistory } from './session-history.ts';
 
 /** After the partition went to another owner, for the answer to the exchange under way. */
@@ -28,6 +29,7 @@ export class Lane {
   readonly #clock = new LaneClock();
   readonly #queue: LaneQueue;
   readonly #history = new SessionHistory();
+  readonly #binding = new SessionBinding();
   readonly #line: MirrorLine;
   readonly #reports: LaneReports;
   readonly #judge: FlightJudge;
@@ -41,6 +43,11 @@ export class Lane {
   #open: number | null = null;
   #fruitless = 0;
   #abandonedAtUs = 0;
+  #connectedAtUs = 0;
+  /** On this connection. */
+  #hasBegun = false;
+  /** Of the last ReadyForQuery. */
+  #mirrorStatus: Flight['status'] = '';
   #activeAtUs = 0;
   #out: LaneEffect[] = [];
 
@@ -67,6 +74,11 @@ export class Lane {
     return this.#queue.oldestDoneAtUs;
   }
 
+  /** Why it keeps its connection although others wait; null: it does not. */
+  get binding(): BindingReason | null {
+    return this.#line.isOpen ? this.#binding.reason : null;
+  }
+
   /** The highest session_seq taken in, and whether to its last part. */
   get accepted(): { readonly seq: number; readonly part: number; readonly last: boolean } {
     return this.#queue.accepted;
@@ -78,6 +90,7 @@ export class Lane {
     this.#clock.begin(nowUs);
     this.#take(input);
     this.#pump();
+    if (this.#options.pool?.isCrowded() && this.#isBetweenTransactions) this.#dropConnection('handOn');
     const atUs = this.#clock.newWish();
     if (atUs !== null) this.#out.push({ kind: 'wakeAt', atUs });
     return this.#out;
@@ -107,7 +120,9 @@ export class Lane {
         return;
       case 'connected':
         this.#line.connected();
-        this.#history.connected();
+        this.#history.connected(input.handedOn);
+        this.#connectedAtUs = this.#clock.nowUs;
+        this.#hasBegun = false;
         return;
       case 'connectFailed':
         this.#connectFailed(input.reason);
@@ -147,7 +162,7 @@ export class Lane {
       case 'orderMoved':
         return;
       case 'evict':
-        if (this.idle && this.#line.isOpen) this.#dropConnection('terminate');
+        if (this.#options.pool === undefined && this.idle && this.#line.isOpen) this.#dropConnection('terminate');
         return;
       case 'drain':
         this.#purpose = 'draining';
@@ -212,6 +227,8 @@ export class Lane {
     }
     // Before a connection is asked for: those whose turn it is must get it.
     if (!hollow && !this.#isInTurn(work)) return false;
+    // A connection that sessions share is asked for when there is something to send.
+    if (this.#options.pool !== undefined && !hollow && !this.#line.isOpen && !this.#isDue(work)) return false;
     const readiness = this.#queue.atWorkStart ? this.#readiness(work) : 'go';
     if (readiness !== 'go') return readiness === 'again';
     if (hollow) {
@@ -230,6 +247,31 @@ export class Lane {
     this.#line.sendChunk(piece, chunk);
     if (this.#queue.chunkSent(piece)) this.#pieceSent(work, piece);
     return true;
+  }
+
+  #isDue(work: PartWork): boolean {
+    const { capturedAtUs } = this.#queue.chunk(this.#queue.piece(work));
+    return this.#clock.reached(this.#options.pacing.dueAtUs(capturedAtUs, this.#clock.nowUs));
+  }
+
+  /** Nothing of the session is under way on the mirror, and nothing is lost with the connection. */
+  get #isBetweenTransactions(): boolean {
+    return (
+      this.#line.isOpen &&
+      !this.#line.isCancelling &&
+      this.#open === null &&
+      this.#line.flights.size === 0 &&
+      (this.#mirrorStatus === 'I' || !this.#hasBegun) &&
+      this.#binding.reason === null
+    );
+  }
+
+  /** Others wait, and it has had its share. */
+  #shouldYield(): boolean {
+    const { pool } = this.#options;
+    if (pool === undefined || !this.#hasBegun || !this.#line.isOpen || this.#binding.reason !== null) return false;
+    if (this.#open !== null || (this.#line.flights.size === 0 && this.#mirrorStatus !== 'I')) return false;
+    return this.#clock.nowUs >= this.#connectedAtUs + pool.sliceMs * 1000 && pool.isCrowded();
   }
 
   #isInTurn(work: PartWork): boolean {
@@ -251,6 +293,10 @@ export class Lane {
       if (this.#line.flights.size > 0) return 'wait';
       this.#dropConnection('destroy');
       return 'again';
+    }
+    if (begins && this.#shouldYield()) {
+      if (this.#line.flights.size > 0) return 'wait';
+      this.#dropConnection('handOn');
     }
     this.#line.want(this.#context);
     if (!this.#line.isOpen) return 'wait';
@@ -293,6 +339,8 @@ export class Lane {
     this.#fruitless = 0;
     this.#open = work.seq;
     this.#history.begun(work.seq);
+    this.#hasBegun = true;
+    if (this.#options.pool !== undefined) this.#binding.begun(work.envelope);
   }
 
   /** All of this part is sent, or none of it will be. */
@@ -303,6 +351,7 @@ export class Lane {
 
   #flightDone(flight: Flight): void {
     const { owner, exchange } = flight;
+    this.#mirrorStatus = flight.status;
     this.#activeAtUs = this.#clock.nowUs;
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
     this.#judge.judge(flight, exchange, owner);
@@ -354,7 +403,8 @@ export class Lane {
     return 'again';
   }
 
-  #dropConnection(how: 'terminate' | 'destroy'): void {
+  #dropConnection(how: CloseHow): void {
+    this.#binding.lost();
     this.#line.drop(how);
     this.#disconnected();
   }

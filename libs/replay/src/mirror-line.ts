@@ -2,7 +2,7 @@
 import type { Exchange, SessionContext } from '@mirrorstream/envelope';
 import { type Flight, Flights, isUnanswered } from './flights.ts';
 import type { LaneClock } from './lane-clock.ts';
-import type { LaneEffect, LaneOptions } from './lane-types.ts';
+import type { CloseHow, LaneEffect, LaneOptions } from './lane-types.ts';
 import type { Chunk, PartWork, Piece } from './lane-work.ts';
 
 type LineOptions = Pick<
@@ -73,7 +73,7 @@ export class MirrorLine {
   }
 
   /** Gives up what there is of a connection. */
-  drop(how: 'terminate' | 'destroy'): void {
+  drop(how: CloseHow): void {
     if (this.#connection !== 'none') this.#events.out({ kind: 'close', how });
     this.gone();
   }

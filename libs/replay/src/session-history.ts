@@ -26,6 +26,8 @@ const SAID_WHEN_USED = bitsOf([DependencyReason.UNKNOWN_STATEMENT, DependencyRea
 export class SessionHistory {
   /** The connection has not been told of any settings yet. */
   #fresh = false;
+  /** Another session was on it: what marks it as ours. */
+  #handedOn: readonly string[] | null = null;
   /** What production's session may have and this connection has not: bits of DependencyReason. */
   #missing = 0;
   /** Something before was not played here: statements prepared then are prepared when an envelope uses them. */
@@ -38,8 +40,9 @@ export class SessionHistory {
   /** Transactions up to this one, from the first, were skipped without loss. */
   #harmlessUpTo = 0;
 
-  connected(): void {
+  connected(handedOn?: readonly string[]): void {
     this.#fresh = true;
+    this.#handedOn = handedOn ?? null;
   }
 
   gap(): void {
@@ -82,7 +85,10 @@ export class SessionHistory {
 
   /** What brings a strange connection to where transaction `seq` begins; null: nothing. */
   catchUp(context: SessionContext, seq: number): Uint8Array | null | 'damaged' {
-    const bytes = contextFrames(context, this.#fresh ? 'fresh' : 'used');
+    const bytes =
+      this.#fresh && this.#handedOn !== null
+        ? contextFrames(context, 'handedOn', this.#handedOn)
+        : contextFrames(context, this.#fresh ? 'fresh' : 'used');
     if (bytes === 'damaged') return bytes;
     this.#rebuilt = !(this.#fresh && seq === 1);
     this.#prepared.clear();

@@ -1,7 +1,14 @@
 // Runs one lane: feeds it what happens and does what it says.
 import type { SessionContext } from '@mirrorstream/envelope';
 import type { TargetConnection } from '@mirrorstream/pg-target';
-import { Lane, type LaneEffect, type LaneInput, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
+import {
+  type CloseHow,
+  Lane,
+  type LaneEffect,
+  type LaneInput,
+  type LaneOptions,
+  type ResultEffect,
+} from '@mirrorstream/replay';
 import type { Alarm } from './alarm.ts';
 import type { ConnectionGate, GatePass } from './target/connection-gate.ts';
 import { type Connector, poolKeyOf } from './target/connector.ts';
@@ -146,10 +153,11 @@ export class LaneRunner implements Sleeper {
           this.feed({ kind: 'lost' });
         },
       },
-      onOpen: (connection) => {
+      onOpen: (connection, handedOn) => {
         if (!current) return connection.destroy();
         this.#connection = connection;
-        this.feed({ kind: 'connected' });
+        if (handedOn) this.feed({ kind: 'connected', handedOn: connection.markStatements(this.lane.sessionId) });
+        else this.feed({ kind: 'connected' });
       },
       onFailed: (reason) => {
         if (!current) return;
@@ -169,7 +177,13 @@ export class LaneRunner implements Sleeper {
     };
   }
 
-  #close(how: 'terminate' | 'destroy'): void {
+  #close(how: CloseHow): void {
+    if (how === 'handOn') {
+      this.#connection = null;
+      this.#pass?.handOn();
+      this.#pass = null;
+      return;
+    }
     if (how === 'terminate') this.#connection?.close();
     else this.#connection?.destroy();
     this.#forget();

@@ -1,7 +1,7 @@
 // The replayer's numbers for whoever scrapes them. No label carries SQL or a session.
 
 import { type ShedStage, shedStages } from '@mirrorstream/domain';
-import type { LagHistogram } from '@mirrorstream/replay';
+import { bindingReasons, type LagHistogram } from '@mirrorstream/replay';
 import type { Metric } from '@mirrorstream/service-kit';
 import type { AdmissionKeeper } from './admission/admission-keeper.ts';
 import type { Backpressure } from './backpressure.ts';
@@ -137,6 +137,14 @@ export function replayerMetrics({
       () => order.divergedByOrder,
     ),
     gauge('connections', 'Connections to the mirror', () => gate.stats.open),
+    ...bindingReasons.map((reason) =>
+      gauge(
+        `lanes_bound_${reason.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
+        'Pooled lanes that keep their connection for this reason',
+        sum(({ runners }) => [...runners].filter(({ lane }) => lane.binding === reason).length),
+      ),
+    ),
+    counter('connections_handed_on', 'Connections that went from one session to another', () => gate.stats.handedOn),
     gauge('waiting_for_connection', 'Sessions that wait for a connection', () => gate.stats.waiting),
     gauge(
       'connection_limit',

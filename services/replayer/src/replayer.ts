@@ -170,6 +170,9 @@ export class Replayer implements RunningService {
       unansweredWaitMs: limits.unansweredWaitMs,
       exchangeTimeoutMs: limits.exchangeTimeoutMs,
       idleMs: limits.idleLaneMs,
+      ...(config.target.lanes === 'session'
+        ? {}
+        : { pool: { isCrowded: () => this.#gate.isCrowded, sliceMs: limits.sliceMs } }),
       replayCancels: config.replayCancels,
       duplicateWindow: limits.duplicateWindow,
     };
@@ -471,9 +474,12 @@ export class Replayer implements RunningService {
     }
     const { environment, mirror, run, instance } = this.#config;
     const { read, resolved } = this.#totals();
-    const lanes = [...this.#runners()].length;
+    const runners = [...this.#runners()];
+    const lanes = runners.length;
+    const bound: Record<string, number> = {};
+    for (const { lane } of runners) if (lane.binding !== null) bound[lane.binding] = (bound[lane.binding] ?? 0) + 1;
     const pacing = this.#pacingSnapshot();
-    const state = { pacing, read, resolved, pending: read - resolved, lanes, partitions };
+    const state = { pacing, read, resolved, pending: read - resolved, lanes, bound, partitions };
     const played = { admission: this.#admission.snapshot(), queue: this.#backpressure.snapshot() };
     const of = { environment, mirror, instance, ...(run === liveRun ? {} : { run }) };
     return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state, ...played };
@@ -548,12 +554,12 @@ export class Replayer implements RunningService {
     this.#kit.fatal(error);
   }
 
-  /** Idle sessions give their connections to those that wait; theirs is made anew when they go on. */
+  /** Idle sessions give their connections to those that wait, and ask anew when they go on; pooled ones know by themselves whether they can. */
   #evict(waiting: number): void {
     let left = waiting;
     for (const runner of this.#runners()) {
       if (left === 0) return;
-      if (!runner.isConnected || !runner.lane.idle) continue;
+      if (!runner.isConnected || (this.#config.target.lanes === 'session' && !runner.lane.idle)) continue;
       runner.feed({ kind: 'evict' });
       left -= 1;
     }

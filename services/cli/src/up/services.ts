@@ -97,6 +97,7 @@ export interface ProxyStart {
   readonly partitions: number;
   readonly answers: string | null;
   readonly workers: number | null;
+  readonly systemIdentifier: string | null;
   readonly spoolDir: string;
   readonly tls: readonly string[];
   readonly kafka: KafkaAccess;
@@ -111,6 +112,7 @@ export function proxyArguments(start: ProxyStart): string[] {
     ...['--node', start.node],
     ...['--partitions', String(start.partitions)],
     ...(start.answers === null ? [] : ['--answers', start.answers]),
+    ...(start.systemIdentifier === null ? [] : ['--source-system-identifier', start.systemIdentifier]),
     ...(start.workers === null ? [] : ['--workers', String(start.workers)]),
     ...['--spool-dir', start.spoolDir],
     ...start.tls,
@@ -141,6 +143,7 @@ export function replayerStart(start: MirrorServiceStart): Pick<ServiceStart, 'ar
       ...['--speed', String(mirror.speed)],
       ...['--replay-delay-ms', String(mirror.replayDelayMs)],
       ...['--exposure', String(mirror.exposure)],
+      ...mirror.target,
       ...filterFlags.flatMap(({ name, filter }) => many(`--${name}`, mirror.filters[filter] ?? [])),
       ...shedFlags.flatMap(({ name, setting }) => {
         const value = mirror.shed[setting];

@@ -13,6 +13,7 @@ import type { LoadedConfig } from '../config-file.ts';
 import { parseDuration } from '../duration.ts';
 import { type KafkaPlan, planKafka } from '../kafka-plan.ts';
 import { upCommand } from './flags.ts';
+import { mirrorTargetFlags } from './mirror-target.ts';
 import { clientTlsFlags, sourceTlsFlags } from './proxy-tls.ts';
 
 export interface MirrorPlan {
@@ -25,6 +26,8 @@ export interface MirrorPlan {
   readonly exposure: number;
   readonly filters: NonNullable<MirrorConfig['filters']>;
   readonly shed: NonNullable<MirrorConfig['shed']>;
+  /** Flags of its replayer, about its server. */
+  readonly target: readonly string[];
 }
 
 export interface StackPlan {
@@ -46,6 +49,8 @@ export interface StackPlan {
   readonly answers: 'none' | 'digest' | 'full' | null;
   /** Processes of the proxy; null: its own default. */
   readonly workers: number | null;
+  /** Of the source's cluster. */
+  readonly systemIdentifier: string | null;
   /** TLS of the proxy, as its flags. */
   readonly proxyTls: readonly string[];
 }
@@ -86,6 +91,7 @@ export function planStack(flags: GivenFlags, file: LoadedConfig | null, surround
     partitions: config.partitions ?? null,
     answers: config.answers ?? null,
     workers: planWorkers(flags) ?? config.workers ?? null,
+    systemIdentifier: config.source?.systemIdentifier ?? null,
     proxyTls: [...tls, ...clientTlsFlags(config.tls)],
   };
 }
@@ -160,6 +166,7 @@ function mirrorPlan(name: string, address: DatabaseAddress | null, config: Mirro
     exposure: config.exposure ?? 1,
     filters: config.filters ?? {},
     shed: config.shed ?? {},
+    target: mirrorTargetFlags(config),
   };
 }
 

@@ -211,6 +211,7 @@ export class Stack {
           partitions: partitionsOf(plan),
           answers: plan.answers,
           workers: plan.workers,
+          systemIdentifier: plan.systemIdentifier,
           spoolDir: layout.spoolDir,
           tls: plan.proxyTls,
         }),

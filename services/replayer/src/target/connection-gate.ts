@@ -80,6 +80,7 @@ export class ConnectionGate {
   readonly #waiting = new Set<Waiting>();
   readonly #leased = new Map<Waiting, TargetConnection>();
   #requests = 0;
+  #handedOn = 0;
   #connecting = 0;
   /** Given back and not closed yet: the mirror still counts them. */
   #closing = 0;
@@ -101,11 +102,17 @@ export class ConnectionGate {
     return {
       open: this.#leased.size + this.#parked.size,
       parked: this.#parked.size,
+      handedOn: this.#handedOn,
       waiting: this.#waiting.size,
       limit: this.#cap.limit(this.#events.nowMs()),
       down: this.#routes.downSinceMs !== null,
       takenOut: this.#routes.takenOut,
     };
+  }
+
+  /** Somebody waits who could go on at once, were there a connection. */
+  get isCrowded(): boolean {
+    return this.#waiting.size > this.#parked.size && this.#held >= this.#cap.limit(this.#events.nowMs());
   }
 
   /** Never calls back before it returns. */
@@ -258,7 +265,10 @@ export class ConnectionGate {
 
   #lease(waiting: Waiting, connection: TargetConnection, handedOn: boolean): void {
     this.#leased.set(waiting, connection);
-    if (handedOn) connection.rebind(waiting.request.handlers);
+    if (handedOn) {
+      this.#handedOn += 1;
+      connection.rebind(waiting.request.handlers);
+    }
     waiting.request.onOpen(connection, handedOn);
   }
 

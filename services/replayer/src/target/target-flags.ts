@@ -8,6 +8,8 @@ export interface TargetConfig {
   /** Who names the URL. */
   readonly url: TargetSource;
   readonly credentials: CredentialOptions;
+  /** pooled: sessions share connections. */
+  readonly lanes: 'session' | 'pooled';
   /** Writes are refused by the server. */
   readonly readOnly: boolean;
   /** The server's statement_timeout where the session asks for none; 0: its own. */
@@ -30,6 +32,8 @@ export interface TargetLimits {
   /** After the mirror had no connection to give: until one more is asked for; doubles from min to max. */
   readonly regrowMinMs: number;
   readonly regrowMaxMs: number;
+  /** With pooled lanes: a session with more to do keeps its connection for so long while others wait. */
+  readonly sliceMs: number;
 }
 
 export const targetFlags: FlagTable = [
@@ -68,6 +72,12 @@ export const targetFlags: FlagTable = [
     name: 'read-only',
     description: 'the mirror refuses writes (25006): its transactions are read-only unless they say otherwise',
     boolean: true,
+  },
+  {
+    name: 'lanes',
+    description: 'session: a connection for each session; pooled: sessions share them, for a mirror that has few',
+    default: 'session',
+    placeholder: 'session|pooled',
   },
   { name: 'max-connections', description: "the mirror's connections at most", default: '200', placeholder: 'N' },
   { name: 'connect-timeout-ms', description: 'for one connection to the mirror', default: '5000', placeholder: 'MS' },
@@ -127,6 +137,7 @@ const valuesSchema = z.object({
   'user-password-env': list,
   'user-password-file': list,
   'read-only': z.boolean(),
+  lanes: z.enum(['session', 'pooled']),
   'max-connections': whole(1),
   'connect-timeout-ms': whole(1),
   'connect-give-up-ms': whole(0),
@@ -147,6 +158,7 @@ export function parseTarget(flagValues: FlagValues): { readonly target: TargetCo
     target: {
       url: file === undefined ? { env: values['target-env'] } : { file },
       credentials: credentialsOf(values),
+      lanes: values.lanes,
       readOnly: values['read-only'],
       statementTimeoutMs: values['statement-timeout-ms'],
       keepAlive: {
@@ -165,6 +177,7 @@ export function parseTarget(flagValues: FlagValues): { readonly target: TargetCo
       retryMaxMs: values['retry-max-ms'],
       regrowMinMs: 1_000,
       regrowMaxMs: 30_000,
+      sliceMs: 20,
     },
   };
 }

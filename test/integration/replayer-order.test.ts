@@ -43,7 +43,7 @@ describe('ordered pacing', { timeout: Math.max(240_000, transactions * 40) }, ()
       const { unexplained, ...counts } = order;
       t.diagnostic(
         `${rule}, ${count} replayers: ${JSON.stringify(counts)}, ${unexplained.length} unexplained, ${failures} failures ` +
-          `in production, tables ${copy.all === source.all ? 'equal' : 'different'}`,
+          `in production, tables ${sameness(copy.all, source.all)}, what is determined of them ${sameness(copy.determined, source.determined)}`,
       );
       if (rule !== 'mixed') continue;
       assert.deepEqual(unexplained.slice(0, 5), [], `${unexplained.length} unexplained`);
@@ -52,6 +52,8 @@ describe('ordered pacing', { timeout: Math.max(240_000, transactions * 40) }, ()
     }
   });
 });
+
+const sameness = (a: string, b: string): string => (a === b ? 'equal' : 'different');
 
 /** They share the partitions before there is any traffic: what is under way when partitions change hands may run twice. */
 async function startCopy(scene: ReplayerScene, rule: string, count: number): Promise<Copy> {

@@ -23,7 +23,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   domain: core('libs/domain'),
   'pg-wire': core('libs/pg-wire'),
   envelope: core('libs/envelope', ['domain']),
-  sql: core('libs/sql'),
+  sql: core('libs/sql', ['domain']),
   compare: core('libs/compare', ['domain', 'pg-wire', 'envelope']),
   capture: core('libs/capture', ['domain', 'pg-wire', 'envelope', 'compare']),
   replay: core('libs/replay', ['domain', 'pg-wire', 'envelope', 'compare']),

@@ -83,7 +83,7 @@ export class MatrixScene {
     const lines = await Promise.all(
       targets.map(async (target): Promise<Line> => {
         const mirror = await scene.newMirror(target);
-        await scene.startReplayer(mirror, '--pacing', 'asap', ...replayerFlags);
+        await scene.startReplayer(mirror, '--pacing', 'asap', '--allow-side-effect', 'all', ...replayerFlags);
         const args = ['comparer', '--mirror', mirror.name, '--brokers', kafka.bootstrap, '--exemplars', '1000'];
         const comparer = await spawnService(args);
         await comparer.waitForLine(/"ready":true/);

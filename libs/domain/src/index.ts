@@ -10,5 +10,6 @@ export * from './names.ts';
 export * from './outcomes.ts';
 export * from './seed-plan.ts';
 export * from './shed.ts';
+export * from './side-effects.ts';
 export * from './snapshot.ts';
 export * from './status.ts';

@@ -16,6 +16,7 @@ const flags: MirrorSettings = {
   exposure: 0.5,
   filters: { ...noFilters, excludeUsers: ['backup'] },
   shed: { ...neverShed, readsBehindMs: 1_000 },
+  allowSideEffects: ['notify'],
 };
 
 describe('the control record of a mirror', () => {
@@ -30,6 +31,8 @@ describe('the control record of a mirror', () => {
       shed: { ...neverShed, skipBehindMs: 60_000 },
     });
     assert.deepEqual(mirrorSettingsInForce(flags, null), flags);
+    const strict = changeMirrorControl(control, { allowSideEffects: [] });
+    assert.deepEqual(mirrorSettingsInForce(flags, strict).allowSideEffects, []);
   });
 
   it('is changed field by field, and keeps what only a later version knows', () => {

@@ -11,6 +11,7 @@ import { parseControlRecord } from './control-record.ts';
 import { type Filters, filtersSchema } from './filters.ts';
 import { given } from './given.ts';
 import { type ShedSettings, shedSchema } from './shed.ts';
+import { type SideEffect, sideEffects } from './side-effects.ts';
 
 const mirrorControlSchema = z.looseObject({
   version: z.literal(1),
@@ -20,6 +21,8 @@ const mirrorControlSchema = z.looseObject({
   exposure: z.number().min(0).max(1).optional(),
   filters: filtersSchema.partial().optional(),
   shed: shedSchema.partial().optional(),
+  /** Side effects that may happen on the mirror, too. */
+  allowSideEffects: z.array(z.enum(sideEffects)).optional(),
   /** Sessions under way follow exposure and filters, too, from their next transaction on. Otherwise they keep what they began with. */
   immediate: z.boolean().optional(),
 });
@@ -31,6 +34,7 @@ export interface MirrorSettings {
   readonly exposure: number;
   readonly filters: Filters;
   readonly shed: ShedSettings;
+  readonly allowSideEffects: readonly SideEffect[];
 }
 
 /** What is named is set; `immediate` is about this change alone. */
@@ -39,6 +43,7 @@ export type MirrorChange = {
   readonly exposure?: number;
   readonly filters?: Partial<Filters>;
   readonly shed?: Partial<ShedSettings>;
+  readonly allowSideEffects?: readonly SideEffect[];
   readonly immediate?: boolean;
 };
 
@@ -75,5 +80,6 @@ export function mirrorSettingsInForce(flags: MirrorSettings, control: MirrorCont
     exposure: control?.exposure ?? flags.exposure,
     filters: { ...flags.filters, ...given(control?.filters) },
     shed: { ...flags.shed, ...given(control?.shed) },
+    allowSideEffects: control?.allowSideEffects ?? flags.allowSideEffects,
   };
 }

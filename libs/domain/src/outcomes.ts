@@ -30,6 +30,7 @@ export const outcomeReasons = {
     'incomplete', // capture itself saw only a part
     'undecodable', // the record went to the dead letter
     'unsupported',
+    'sideEffect', // one of its later parts reaches outside of the database: rolled back on the mirror
     'internal', // a bug: the replayer gave up what the session had under way
   ],
 } as const satisfies Record<TransactionOutcomeName, readonly string[]>;

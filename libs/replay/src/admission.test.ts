@@ -1,10 +1,17 @@
 // What of the captured traffic is played: filters on transactions, shedding, and that mirrors nest.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Filters, type MirrorSettings, neverShed, noFilters } from '@mirrorstream/domain';
+import {
+  type Filters,
+  type MirrorSettings,
+  neverShed,
+  noFilters,
+  type SideEffect,
+  sideEffects,
+} from '@mirrorstream/domain';
 import { DependencyReason, type Envelope } from '@mirrorstream/envelope';
 import { Admission } from './admission.ts';
-import { bind, context, envelope, execute, frontend, parse, simple, sync } from './lane.fixture.ts';
+import { bind, context, envelope, execute, frontend, parse, query, simple, sync } from './lane.fixture.ts';
 import { notShedding, type SheddingState } from './shedding.ts';
 import type { SqlShapes, TextFacts } from './transaction-facts.ts';
 
@@ -37,9 +44,18 @@ const shapes: SqlShapes = {
     }
   },
   fingerprint: (sql) => sql,
+  mayHaveSideEffects: (text) => text.includes('NOTIFY') || text.includes('DBLINK'),
+  sideEffects: (sql) =>
+    new Set(sql.startsWith('NOTIFY') ? ['notify'] : sql.includes('DBLINK') ? ['remoteDatabase'] : []),
 };
 
-const base: MirrorSettings = { replay: 'on', exposure: 1, filters: noFilters, shed: neverShed };
+const base: MirrorSettings = {
+  replay: 'on',
+  exposure: 1,
+  filters: noFilters,
+  shed: neverShed,
+  allowSideEffects: [],
+};
 
 const of = (...texts: readonly string[]): Envelope => envelope({ seq: 1 }, ...texts.map((sql) => simple(sql, 'TAG')));
 const firstPart = (...texts: readonly string[]): Envelope =>
@@ -190,5 +206,34 @@ describe('admission while shedding', () => {
     const at = (startedUs: number): Envelope => envelope({ seq: 1, startedUs }, simple('UPDATE a', 'UPDATE 1'));
     assert.equal(admission.transaction(at(400_000))?.reason, 'skipToNow');
     assert.equal(admission.transaction(at(600_000)), null);
+  });
+});
+
+describe('what reaches outside of the database', () => {
+  const reason = (it: Envelope, ...allowSideEffects: readonly SideEffect[]): string | null =>
+    new Admission({ ...base, allowSideEffects }, shapes).transaction(it)?.reason ?? null;
+
+  it('is left out with its whole transaction, unless that effect is allowed', () => {
+    assert.equal(reason(of('BEGIN', 'UPDATE a', 'NOTIFY a', 'COMMIT')), 'sideEffect');
+    assert.equal(reason(of('NOTIFY a'), 'notify'), null);
+    assert.equal(reason(of('NOTIFY a', 'SELECT DBLINK'), 'notify'), 'sideEffect');
+    assert.equal(reason(of('SELECT DBLINK'), ...sideEffects), null);
+    assert.equal(reason(of('UPDATE a', 'SELECT b')), null);
+  });
+
+  it('is found in statements prepared earlier, of both kinds', () => {
+    const run = { request: frontend(bind('s'), execute, sync) };
+    const named = context({ statements: { s: 'SELECT DBLINK' } });
+    assert.equal(reason(envelope({ seq: 1, context: named }, run)), 'sideEffect');
+    const sqlLevel = { ...context(), sqlStatements: [{ name: 'p', sql: 'PREPARE p AS SELECT DBLINK' }] };
+    assert.equal(reason(envelope({ seq: 1, context: sqlLevel }, simple('EXECUTE p', 'TAG'))), 'sideEffect');
+  });
+
+  it('is found in any frame of a long request, and in a later part', () => {
+    const long = frontend(query('SELECT a'), query(`INSERT ${'x'.repeat(20_000)}`), query('NOTIFY a'));
+    assert.equal(reason(envelope({ seq: 1 }, { request: long })), 'sideEffect');
+    const admission = new Admission(base, shapes);
+    assert.equal(admission.withholds(envelope({ seq: 1, part: 1 }, simple('NOTIFY a', 'TAG'))), true);
+    assert.equal(admission.withholds(envelope({ seq: 1, part: 1 }, simple('UPDATE a', 'TAG'))), false);
   });
 });

@@ -4,6 +4,7 @@ import type { Envelope } from '@mirrorstream/envelope';
 import { doneAtUs } from './lane-work.ts';
 import { decideSession, type SessionDecision } from './policy.ts';
 import { notShedding, type SheddingState, sheds } from './shedding.ts';
+import { compileGuard, type SideEffectGuard } from './side-effect-guard.ts';
 import type { Skip } from './skip.ts';
 import { type SqlShapes, transactionFacts } from './transaction-facts.ts';
 import { compileTransactionFilter, type TransactionFilter } from './transaction-filter.ts';
@@ -14,6 +15,7 @@ export class Admission {
   readonly #shapes: SqlShapes | null;
   readonly #filter: TransactionFilter | null;
   readonly #shedsReads: boolean;
+  readonly #guard: SideEffectGuard | null;
 
   /** `shapes` may be null only where neither filters nor shedding look at SQL. */
   constructor(
@@ -26,6 +28,7 @@ export class Admission {
     this.shedding = shedding;
     this.#shapes = shapes;
     this.#shedsReads = sheds(settings.shed, 'reads');
+    this.#guard = compileGuard(settings.allowSideEffects);
     this.#filter = filter === undefined ? compileTransactionFilter(settings.filters) : filter;
   }
 
@@ -44,8 +47,18 @@ export class Admission {
 
   /** Of a transaction of a played session, by its first part. Null: it is played. */
   transaction(envelope: Envelope): Skip | null {
+    if (this.withholds(envelope)) {
+      const harmless = this.#shapes !== null && transactionFacts(envelope, this.#shapes).harmless;
+      return { outcome: 'filtered', reason: 'sideEffect', harmless };
+    }
     const filtered = this.#shapes === null ? null : (this.#filter?.(envelope, this.#shapes) ?? null);
     return filtered === null ? this.shed(envelope) : { outcome: 'filtered', ...filtered };
+  }
+
+  /** Whether this part of a transaction, first or later, does outside of the database what it may not do. */
+  withholds(envelope: Envelope): boolean {
+    if (this.#shapes === null || this.#guard === null) return false;
+    return this.#guard(envelope, this.#shapes);
   }
 
   /** The same of one that is admitted and waits. */

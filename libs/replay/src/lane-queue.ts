@@ -104,6 +104,12 @@ export class LaneQueue {
     return sizeBytes;
   }
 
+  /** The part taken in last, unless it is not played anyway. */
+  withhold(): void {
+    const newest = this.#works.at(-1);
+    if (newest?.kind === 'part') newest.withheld = true;
+  }
+
   /** Asks of each transaction of which nothing was sent; says how many bytes fewer wait. */
   review(openSeq: number | null, judge: (envelope: Envelope) => Skip | null): number {
     let releasedBytes = 0;

@@ -148,3 +148,20 @@ describe('a lane that skips', () => {
     assert.equal(stage.lane.oldestDoneAtUs, 1_000_000_000 + 500 + 7_000);
   });
 });
+
+describe('a lane that is to withhold a later part', () => {
+  it('rolls the transaction back by giving its connection up, fails all of it, and goes on in a new one', () => {
+    const stage = new LaneStage();
+    stage.take(envelope({ seq: 1, lastPart: false }, simple('BEGIN', 'BEGIN', 'T')));
+    stage.connect();
+    stage.mirror(tag('BEGIN'), ready('T'));
+    assert.deepEqual(stage.seen(), ['connect', 'F Query', '#1.0+ replayed =']);
+    stage.withhold(envelope({ seq: 1, part: 1, lastPart: false }, simple('NOTIFY', 'NOTIFY', 'T')));
+    stage.take(envelope({ seq: 1, part: 2 }, simple('COMMIT', 'COMMIT')));
+    stage.take(envelope({ seq: 2 }, select));
+    assert.deepEqual(stage.seen(), ['close destroy', '#1.1+ failed{sideEffect}', '#1.2 failed{sideEffect}', 'connect']);
+    stage.connect();
+    answer(stage);
+    assert.deepEqual(stage.seen(), ['F Query', '#2 replayed =']);
+  });
+});

@@ -58,6 +58,8 @@ export type LaneInput =
       readonly sizeBytes: number;
       /** Not to be played: said for each part of the transaction. */
       readonly skip?: Skip;
+      /** A later part of a transaction that has begun, which must not reach the mirror: the transaction is rolled back there. */
+      readonly withheld?: boolean;
     }
   /** Asks again of each transaction that waits and has not begun. */
   | { readonly kind: 'review'; readonly judge: (envelope: Envelope) => Skip | null }

@@ -38,6 +38,8 @@ export interface PartWork {
   readonly sizeBytes: number;
   /** It will not be played, or was not to its end. */
   failed: FailedReason | null;
+  /** It must not reach the mirror, although its transaction has begun there. */
+  withheld: boolean;
   /** Pieces that are answered, or sent if they go on elsewhere. */
   finishedPieces: number;
   scheduledAtUs: number;
@@ -97,6 +99,7 @@ export function partWork(
     pieces: envelope.exchanges.map((exchange) => pieceOf(envelope, exchange)),
     sizeBytes,
     failed: null,
+    withheld: false,
     finishedPieces: 0,
     scheduledAtUs: 0,
     sentAtUs: 0,

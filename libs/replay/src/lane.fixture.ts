@@ -199,6 +199,11 @@ export class LaneStage {
     for (const it of envelopes) this.#takeOne(it, skip);
   }
 
+  /** It must not reach the mirror, although its transaction has begun there. */
+  withhold(it: Envelope): void {
+    this.step({ kind: 'envelope', ...this.placed(it), withheld: true });
+  }
+
   #takeOne(it: Envelope, skip?: Skip): void {
     this.step({ kind: 'envelope', ...this.placed(it), ...(skip === undefined ? {} : { skip }) });
   }

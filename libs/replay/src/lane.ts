@@ -177,12 +177,13 @@ export class Lane {
   }
 
   #takeEnvelope(input: Extract<LaneInput, { kind: 'envelope' }>): void {
-    const { place, envelope, sizeBytes, skip } = input;
+    const { place, envelope, sizeBytes, skip, withheld } = input;
     const waitingBytes = this.#queue.take(place, envelope, sizeBytes, skip);
     if (waitingBytes === null) {
       this.#reports.duplicate(input);
       return;
     }
+    if (withheld === true) this.#queue.withhold();
     this.#released(sizeBytes - waitingBytes);
     this.#context ??= envelope.context ?? null;
     this.#activeAtUs = this.#clock.nowUs;
@@ -288,6 +289,11 @@ export class Lane {
     if (envelope.dependsOnSession.includes(DependencyReason.UNKNOWN_MESSAGE)) return this.#doom(seq, 'unsupported');
     if (begins && this.#reports.unsettled >= this.#options.duplicateWindow) return 'wait';
     if (this.#context === null || (!begins && this.#open !== seq)) return this.#doom(seq, 'incomplete');
+    if (work.withheld) {
+      this.#failTouched('sideEffect');
+      this.#dropConnection('destroy');
+      return this.#doom(seq, 'sideEffect');
+    }
     if (begins && this.#open !== null) {
       // The transaction before never ended as far as capture saw; the mirror must not go on in it.
       if (this.#line.flights.size > 0) return 'wait';

@@ -1,4 +1,5 @@
 // What a transaction does, from the texts of its statements: asked for only while a filter or shedding wants to know.
+import type { SideEffect } from '@mirrorstream/domain';
 import { DependencyReason, type Envelope } from '@mirrorstream/envelope';
 import { exchangeStatements } from './request-walk.ts';
 import { SQL_CAP_BYTES, StatementTable } from './statement-table.ts';
@@ -16,6 +17,9 @@ export interface TextFacts {
 export interface SqlShapes {
   facts(sql: string): TextFacts;
   fingerprint(sql: string): string;
+  /** Whether some word hints at a side effect: of a text, or of the bytes of requests as Latin-1. */
+  mayHaveSideEffects(text: string): boolean;
+  sideEffects(sql: string): ReadonlySet<SideEffect>;
 }
 
 export interface TransactionFacts {
@@ -27,7 +31,7 @@ export interface TransactionFacts {
 }
 
 /** Longer texts are cut and so not understood: they may do anything. */
-const TEXT_CAP_BYTES = 64 * 1024;
+export const TEXT_CAP_BYTES = 64 * 1024;
 
 /** Of an envelope with its context: the first part of a transaction. */
 export function transactionFacts(envelope: Envelope, shapes: SqlShapes): TransactionFacts {
@@ -57,7 +61,7 @@ export function transactionFingerprints(envelope: Envelope, shapes: SqlShapes): 
 }
 
 /** Of each statement that is executed; '' where its text was never seen. */
-function textsOf(envelope: Envelope, capBytes: number): readonly string[] {
+export function textsOf(envelope: Envelope, capBytes: number): readonly string[] {
   const table = new StatementTable();
   for (const { parseFrame } of envelope.context?.statements ?? []) exchangeStatements(parseFrame, table, capBytes);
   return envelope.exchanges.flatMap(({ request }) => exchangeStatements(request, table, capBytes));

@@ -1,9 +1,10 @@
 // Fingerprint and normalised SQL by PostgreSQL's own parser, cached by text; by tokens for what the parser rejects.
+import type { SideEffect } from '@mirrorstream/domain';
 import { fingerprintSync, loadModule, normalizeSync, parseSync } from 'libpg-query';
 import { BoundedCache } from './bounded-cache.ts';
 import { lexicalFingerprint, lexicalNormalize } from './lexical.ts';
 import { readingFunctions } from './reading-functions.ts';
-import { mayHaveSideEffects, type SideEffect, sideEffectsIn, sideEffectsOfWords } from './side-effects.ts';
+import { mayHaveSideEffects, sideEffectsIn, sideEffectsOfWords } from './side-effects.ts';
 import { type StatementFacts, statementFacts, unknownStatement } from './statement-facts.ts';
 import { type Variability, variabilityOf } from './variability.ts';
 
@@ -30,7 +31,9 @@ export interface SqlAnalyzer {
   normalize(sql: string): string;
   /** What besides the data the answer depends on; 'none' where the text does not parse. */
   variability(sql: string): Variability;
-  /** What it does outside the tables of its database; see `sideEffects` for what can be seen. Cheap where no word hints at any. */
+  /** Whether some word of it hints at a side effect: a text, or the bytes of requests as Latin-1. */
+  mayHaveSideEffects(text: string): boolean;
+  /** What it does outside the tables of its database; see side-effects.ts for what can be seen. Cheap where no word hints at any. */
   sideEffects(sql: string): ReadonlySet<SideEffect>;
   /** What it does and to which tables; of a text that does not parse, `unknown`. */
   facts(sql: string): StatementFacts;
@@ -87,6 +90,10 @@ class CachedAnalyzer implements SqlAnalyzer {
     const shape = this.shapeOf(sql);
     shape.variability ??= shape.parsed ? parsedVariability(sql) : 'none';
     return shape.variability;
+  }
+
+  mayHaveSideEffects(text: string): boolean {
+    return mayHaveSideEffects(text);
   }
 
   sideEffects(sql: string): ReadonlySet<SideEffect> {

@@ -1,5 +1,4 @@
 // Shape of SQL texts: fingerprint, normalised text, and what besides the data an answer depends on.
 export { createSqlAnalyzer, type SqlAnalyzer, type SqlAnalyzerOptions, type SqlAnalyzerStats } from './analyzer.ts';
-export { type SideEffect, sideEffects } from './side-effects.ts';
 export type { StatementFacts, StatementKind } from './statement-facts.ts';
 export type { Variability } from './variability.ts';

@@ -1,8 +1,9 @@
 // Side effects are found in every disguise that a text can show, and ordinary statements have none.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { sideEffects } from '@mirrorstream/domain';
 import { createSqlAnalyzer, type SqlAnalyzer } from './analyzer.ts';
-import { mayHaveSideEffects, sideEffects, sideEffectsOfWords } from './side-effects.ts';
+import { mayHaveSideEffects, sideEffectsOfWords } from './side-effects.ts';
 
 const withEffects: readonly (readonly [sql: string, effect: string])[] = [
   ["COPY t TO PROGRAM 'gzip > /tmp/t'", 'program'],
@@ -78,6 +79,7 @@ describe('side effects', () => {
   for (const [text, effect] of withEffects)
     it(`${effect}: ${text}`, () => {
       assert.ok(mayHaveSideEffects(text), 'the first look lets it pass to the parser');
+      assert.ok(mayHaveSideEffects(`Q\0\0\0P${text}\0`), 'also behind a length that reads like a letter');
       assert.deepEqual([...sql.sideEffects(text)], [effect]);
     });
 

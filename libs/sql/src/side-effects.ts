@@ -4,24 +4,8 @@
 // Found by the parser, in every part of a statement, PREPARE and EXPLAIN included. The bodies of DO blocks, and what the parser rejects,
 // are looked through word by word. What only a catalogue could tell stays unseen: a function of one's own or a trigger that calls one of
 // these, a table that is a foreign one, SQL put together at run time.
+import type { SideEffect } from '@mirrorstream/domain';
 import { fieldOf, nameParts, textOf } from './tree.ts';
-
-/** Closed list, in the order in which a statement's are told. */
-export const sideEffects = [
-  'program', // COPY … PROGRAM
-  'serverFile', // COPY to or from a file of the server, lo_import, lo_export, pg_file_write
-  'remoteDatabase', // dblink
-  'http', // the extensions http and pg_net, aws_s3 and aws_lambda
-  'notify', // NOTIFY, pg_notify
-  'subscription', // subscriptions, replication slots and origins, logical messages
-  'foreignServer', // servers, wrappers, user mappings and tables of foreign data
-  'scheduledJob', // pg_cron, pgagent, timescaledb's jobs
-  'role', // roles, their passwords, settings and memberships
-  'serverSetting', // ALTER SYSTEM, reloading the configuration
-  'serverControl', // other backends ended, promotion, WAL and backup control, libraries loaded
-  'cluster', // databases and tablespaces
-] as const;
-export type SideEffect = (typeof sideEffects)[number];
 
 const statements: Readonly<Record<string, SideEffect>> = {
   NotifyStmt: 'notify',
@@ -97,9 +81,12 @@ const schemas: Readonly<Record<string, SideEffect>> = {
 /** Without a schema these are found by their own names. */
 const jobFunctions = /^(add|delete|alter|run)_job$/;
 
-/** Nearly every text has none of these words, and so none of these effects: it need not be parsed. Quoted and escaped names included. */
+/**
+ * Nearly every text has none of these words, and so none of these effects: it need not be parsed. Quoted and escaped names included.
+ * Words may follow upon anything: in the bytes of a request a text stands right behind its length.
+ */
 const suspicious =
-  /\b(?:copy|do|notify|pg_notify|dblink\w*|https?\w*|lo_import|lo_export|pg_file_\w+|subscription|pg_\w*(?:replication|logical)\w*|server|foreign|mapping|cron|pgagent|net|aws_s3|aws_lambda|\w+_job|role|roles|user|group|grant|revoke|system|pg_(?:reload|rotate|terminate|cancel|promote|switch|create_restore|backup|wal_replay|log_backend)\w*|load|checkpoint|database|tablespace)\b|u&"/i;
+  /(?:copy|do|notify|create|alter|drop|grant|revoke|import|comment|label|load|checkpoint|net|_job)\b|dblink|http|lo_import|lo_export|pg_file_|replication|pg_logical|cron|pgagent|aws_s3|aws_lambda|pg_(?:reload|rotate|terminate|cancel|promote|switch|create_restore|backup|wal_replay|log_backend)|u&"/i;
 
 export const mayHaveSideEffects = (sql: string): boolean => suspicious.test(sql);
 

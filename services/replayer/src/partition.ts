@@ -237,7 +237,8 @@ export class Partition {
     }
     session.lane ??= this.#openLane(envelope.sessionId, session);
     const sizeBytes = queuedBytes(envelope);
-    session.lane.feed({ kind: 'envelope', place, envelope, sizeBytes, ...(skip === null ? {} : { skip }) });
+    const withheld = skip === null && part > 0 && this.#surroundings.admission().withholds(envelope);
+    session.lane.feed({ kind: 'envelope', place, envelope, sizeBytes, withheld, ...(skip === null ? {} : { skip }) });
   }
 
   /** Sessions under way follow what is admitted now, from their next transaction on. */

@@ -11,12 +11,19 @@ import {
   shedFlags,
   shedProblem,
   shedSchema,
+  sideEffects,
 } from '@mirrorstream/domain';
 import type { FlagTable, FlagValues } from '@mirrorstream/service-kit';
 import { z } from 'zod';
 
 export const admissionFlags: FlagTable = [
   { name: 'exposure', description: 'share of sessions to play, 0 to 1', default: '1', placeholder: 'SHARE' },
+  {
+    name: 'allow-side-effect',
+    description: `let it happen on the mirror, too: ${sideEffects.join(', ')}, or all. Otherwise transactions that reach outside of the database are left out`,
+    multiple: true,
+    placeholder: 'NAME',
+  },
   ...filterFlags.map(({ name, description, placeholder }) => ({ name, description, placeholder, multiple: true })),
   ...shedFlags.map(({ name, setting, description, placeholder }) => {
     const value = neverShed[setting];
@@ -28,7 +35,12 @@ const shedValue = z.coerce.number();
 
 /** Throws `badInput` or zod errors by flag. */
 export function parseAdmission(values: FlagValues): MirrorSettings {
-  const { exposure } = z.object({ exposure: z.coerce.number().min(0).max(1) }).parse(values);
+  const { exposure, 'allow-side-effect': allowed } = z
+    .object({
+      exposure: z.coerce.number().min(0).max(1),
+      'allow-side-effect': z.array(z.enum([...sideEffects, 'all'])).default([]),
+    })
+    .parse(values);
   const shed = parseByFlag(
     shedFlags.map(({ name, setting }) => {
       const given = values[name];
@@ -43,6 +55,7 @@ export function parseAdmission(values: FlagValues): MirrorSettings {
     exposure,
     filters: { ...noFilters, ...(filters as Partial<Filters>) },
     shed: { ...neverShed, ...(shed as Partial<ShedSettings>) },
+    allowSideEffects: allowed.includes('all') ? sideEffects : allowed.filter((name) => name !== 'all'),
   };
   const problem = shedProblem(settings.shed);
   if (problem === null) return settings;

@@ -4,6 +4,7 @@ import {
   type MirrorSettings,
   mirrorSettingsInForce,
   type ReplayerSnapshot,
+  sideEffects,
 } from '@mirrorstream/domain';
 import {
   Admission,
@@ -108,7 +109,8 @@ export class AdmissionKeeper {
   }
 
   async #use(settings: MirrorSettings, immediate: boolean): Promise<void> {
-    if (this.#shapes === null && (looksAtTransactions(settings.filters) || mayShed(settings.shed)))
+    const guards = settings.allowSideEffects.length < sideEffects.length;
+    if (this.#shapes === null && (guards || looksAtTransactions(settings.filters) || mayShed(settings.shed)))
       this.#shapes = await createSqlAnalyzer({ maxBytes: this.#options.maxSqlBytes });
     const wasPaused = this.paused;
     const shedding = mayShed(settings.shed) ? this.#admission.shedding : notShedding;

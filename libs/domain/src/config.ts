@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { filtersSchema } from './filters.ts';
 import { given } from './given.ts';
 import { neverShed, shedProblem, shedSchema } from './shed.ts';
+import { sideEffects } from './side-effects.ts';
 
 const name = z
   .string()
@@ -41,6 +42,7 @@ const mirrorSchema = z.strictObject({
   exposure: z.number().min(0).max(1).optional(),
   filters: filtersSchema.partial().optional(),
   shed: shedSchema.partial().optional(),
+  allowSideEffects: z.array(z.enum(sideEffects)).optional(),
 });
 
 const sourceSchema = z.strictObject({

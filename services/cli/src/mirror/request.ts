@@ -7,8 +7,10 @@ import {
   neverShed,
   noFilters,
   type ShedSettings,
+  type SideEffect,
   shedFlags,
   shedSchema,
+  sideEffects,
 } from '@mirrorstream/domain';
 import { badFlag, type CommandSpec, type GivenFlags, parseCommandLine } from '../command-line.ts';
 import { shareOf, waitMsOf } from '../control/change.ts';
@@ -54,6 +56,12 @@ export const mirrorCommand: CommandSpec = {
     {
       name: 'no-shed',
       description: 'with set: no shedding but what is named with it, whatever the flags of the replayers say',
+    },
+    {
+      name: 'allow-side-effect',
+      placeholder: 'NAME',
+      repeatable: true,
+      description: `with set: what may happen on the mirror, too, and replaces what was allowed before: ${sideEffects.join(', ')}, all or none`,
     },
     {
       name: 'immediate',
@@ -151,7 +159,20 @@ function settingsOf(flags: GivenFlags): MirrorChange {
       : { exposure: shareOf(mirrorCommand, '--exposure', exposure, 'Write 0.05 for one session in twenty.') }),
     ...(Object.keys(filters).length === 0 ? {} : { filters }),
     ...(Object.keys(shed).length === 0 ? {} : { shed }),
+    ...(flags.has('allow-side-effect') ? { allowSideEffects: allowedOf(flags) } : {}),
   };
+}
+
+function allowedOf(flags: GivenFlags): readonly SideEffect[] {
+  const given = flags.all('allow-side-effect').flatMap((text) => text.split(','));
+  if (given.includes('all')) return sideEffects;
+  return given
+    .filter((text) => text !== 'none')
+    .map((text) => {
+      const known = sideEffects.find((effect) => effect === text);
+      if (known !== undefined) return known;
+      throw badFlag(mirrorCommand, '--allow-side-effect', 'names no side effect', hint('allow-side-effect'));
+    });
 }
 
 function filtersOf(flags: GivenFlags): Partial<Filters> {

@@ -145,6 +145,7 @@ export function replayerStart(start: MirrorServiceStart): Pick<ServiceStart, 'ar
       ...['--exposure', String(mirror.exposure)],
       ...mirror.target,
       ...filterFlags.flatMap(({ name, filter }) => many(`--${name}`, mirror.filters[filter] ?? [])),
+      ...many('--allow-side-effect', mirror.allowSideEffects),
       ...shedFlags.flatMap(({ name, setting }) => {
         const value = mirror.shed[setting];
         return value === undefined || value === null ? [] : [`--${name}`, String(value)];

@@ -1,5 +1,5 @@
 // Works out what `up` has to run: flags over configuration file over defaults. Everything that can be refused is refused here.
-import { type MirrorConfig, MirrorstreamError } from '@mirrorstream/domain';
+import { type MirrorConfig, MirrorstreamError, type SideEffect } from '@mirrorstream/domain';
 import {
   type DatabaseAddress,
   formatHostPort,
@@ -28,6 +28,7 @@ export interface MirrorPlan {
   readonly shed: NonNullable<MirrorConfig['shed']>;
   /** Flags of its replayer, about its server. */
   readonly target: readonly string[];
+  readonly allowSideEffects: readonly SideEffect[];
 }
 
 export interface StackPlan {
@@ -167,6 +168,7 @@ function mirrorPlan(name: string, address: DatabaseAddress | null, config: Mirro
     filters: config.filters ?? {},
     shed: config.shed ?? {},
     target: mirrorTargetFlags(config),
+    allowSideEffects: config.allowSideEffects ?? [],
   };
 }
 

@@ -132,13 +132,15 @@ export async function published({
 
 /** All that was published is one exchange, and it was cancelled. */
 export async function assertOneCancelNoted(proxy: ProxyScene): Promise<void> {
-  const exchanges = (await published(proxy)).batches
+  assert.deepEqual(await cancelNotes(proxy), [true]);
+}
+
+/** Of each exchange that is published: whether it says that a cancel went by. */
+export async function cancelNotes(proxy: ProxyScene): Promise<readonly boolean[]> {
+  return (await published(proxy)).batches
     .flatMap(({ records }) => records)
-    .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
-  assert.deepEqual(
-    exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
-    [true],
-  );
+    .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []))
+    .map(({ cancelledAfterUs }) => cancelledAfterUs > 0n);
 }
 
 /** Writes a control record as it is, and returns its revision. A string is written as it stands. */

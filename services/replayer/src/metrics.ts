@@ -7,7 +7,7 @@ import type { AdmissionKeeper } from './admission/admission-keeper.ts';
 import type { Backpressure } from './backpressure.ts';
 import type { OrderKeeper } from './order-keeper.ts';
 import type { Partition } from './partition.ts';
-import type { Work } from './replayer.ts';
+import type { Work } from './replayer-state.ts';
 import type { ConnectionGate } from './target/connection-gate.ts';
 
 export interface MetricSources {

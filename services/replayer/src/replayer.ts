@@ -6,7 +6,6 @@ import {
   type MirrorControl,
   MirrorstreamError,
   mirrorControl,
-  type ReplayerSnapshot,
   replayerGroup,
   type SeedPlan,
 } from '@mirrorstream/domain';
@@ -24,30 +23,30 @@ import {
   type StartPosition,
   type TopicPartition,
 } from '@mirrorstream/kafka';
-import type { Credentials, TargetAddress } from '@mirrorstream/pg-target';
-import { createPacing, LagHistogram, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
+import { LagHistogram, type LaneOptions, type ResultEffect } from '@mirrorstream/replay';
 import { ControlFollower, type RunningService, type ServiceKit, SnapshotPublisher } from '@mirrorstream/service-kit';
 import { AdmissionKeeper } from './admission/admission-keeper.ts';
 import { Alarm } from './alarm.ts';
 import { Backpressure } from './backpressure.ts';
 import { beforeDeadline, nowUs, settled } from './clock.ts';
 import type { ReplayerConfig } from './config.ts';
+import { laneOptionsOf } from './lane-options.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { replayerMetrics } from './metrics.ts';
 import { OrderKeeper } from './order-keeper.ts';
 import { Partition } from './partition.ts';
 import { Progress } from './progress.ts';
 import { commitMetadata, type RecoveryPlace, readCommitted, recover } from './recovery.ts';
+import { type ReplayerState, replayerSnapshot, totalsOf, type Work } from './replayer-state.ts';
 import { ResultPublisher } from './result-publisher.ts';
 import { type RunPlan, windowOf } from './run-plan.ts';
-import { ConnectionGate } from './target/connection-gate.ts';
-import { Connector } from './target/connector.ts';
-import { SourceGuard } from './target/source-guard.ts';
-import type { SourceWatch } from './target/source-watch.ts';
+import type { ConnectionGate } from './target/connection-gate.ts';
+import type { Connector } from './target/connector.ts';
+import { createConnector, createGate, type MirrorPlaces } from './target/mirror-connections.ts';
 import { deadLetter, reasonOf, transactionsIn, undecodableResult } from './undecodable.ts';
 
 /** What the replayer is made of; opened by main, closed by stop(). */
-export interface ReplayerParts {
+export interface ReplayerParts extends MirrorPlaces {
   readonly client: KafkaClient;
   readonly admin: Admin;
   readonly producer: Producer;
@@ -56,26 +55,8 @@ export interface ReplayerParts {
   readonly seed: SeedPlan | null;
   /** Of a run over a window of the past; null: production is followed. */
   readonly plan: RunPlan | null;
-  /** Of the mirror, in the order they are tried. */
-  readonly addresses: readonly TargetAddress[];
-  readonly credentials: Credentials;
-  readonly source: SourceWatch;
   /** Of the source's envelopes. */
   readonly partitionCount: number;
-}
-
-/** What this process has done since it started, beside what partitions count. */
-export interface Work {
-  records: number;
-  undecodable: number;
-  cutStatements: number;
-  /** Of partitions that were given up. */
-  read: number;
-  resolved: number;
-  duplicates: number;
-  alreadyDone: number;
-  cancels: number;
-  brokenLanes: number;
 }
 
 /** Of the time to stop: kept for flushing, committing and leaving. */
@@ -132,8 +113,11 @@ export class Replayer implements RunningService {
     const { environment, mirror, source, run } = config;
     this.#place = { environment, mirror, source, run };
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
-    this.#connector = this.#createConnector();
-    this.#gate = this.#createGate(this.#connector);
+    this.#connector = createConnector(config, parts, kit.logger);
+    this.#gate = createGate(config, parts, this.#connector, kit.logger, {
+      onCrowded: (waiting) => this.#evict(waiting),
+      onForbidden: (error) => this.#forbid(error),
+    });
     this.#backpressure = new Backpressure(
       config.limits,
       () => this.#partitions.values(),
@@ -158,27 +142,10 @@ export class Replayer implements RunningService {
       },
     );
     this.#results = this.#createResults();
-    const { limits } = config;
-    this.#laneOptions = {
-      pacing: createPacing({
-        ...config.pacing,
-        ...(parts.plan === null ? {} : { beginsAtUs: parts.plan.beginsAtUs }),
-      }),
-      schedule: this.#schedule,
-      rawCapBytes: limits.rawCapBytes,
-      segmentWaitMs: limits.segmentWaitMs,
-      unansweredWaitMs: limits.unansweredWaitMs,
-      exchangeTimeoutMs: limits.exchangeTimeoutMs,
-      idleMs: limits.idleLaneMs,
-      ...(config.target.lanes === 'session'
-        ? {}
-        : { pool: { isCrowded: () => this.#gate.isCrowded, sliceMs: limits.sliceMs } }),
-      replayCancels: config.replayCancels,
-      duplicateWindow: limits.duplicateWindow,
-    };
+    this.#laneOptions = laneOptionsOf(config, parts.plan, this.#schedule, () => this.#gate.isCrowded);
     this.#snapshots = new SnapshotPublisher({
       producer: parts.statusProducer,
-      snapshots: () => [this.#snapshot()],
+      snapshots: () => [replayerSnapshot(this.#state())],
       logger: kit.logger,
     });
     const sources = {
@@ -252,7 +219,7 @@ export class Replayer implements RunningService {
     const { client, admin, producer, statusProducer, source } = this.#parts;
     await beforeDeadline(source.stop(), until);
     await beforeDeadline(Promise.all([producer.close(), statusProducer.close(), admin.close(), client.close()]), until);
-    this.#kit.logger.info({ ...this.#totals() }, 'replayer stopped');
+    this.#kit.logger.info({ ...totalsOf(this.#work, this.#partitions.values()) }, 'replayer stopped');
   }
 
   // Assignment ------------------------------------------------------------------------------------------------------
@@ -460,93 +427,21 @@ export class Replayer implements RunningService {
     }
   }
 
-  #snapshot(): ReplayerSnapshot {
-    const nowMs = Date.now();
-    const partitions: Record<string, { consumerLag: number; behindSourceMs: number }> = {};
-    for (const { number, tracker, highWatermarkOffset } of this.#partitions.values()) {
-      const lag = highWatermarkOffset - tracker.nextOffset;
-      const oldestMs = tracker.oldestCapturedAtMs();
-      partitions[number] = {
-        consumerLag: lag > 0n ? Number(lag) : 0,
-        // Of the past nobody is behind.
-        behindSourceMs: oldestMs === null || this.#parts.plan !== null ? 0 : Math.max(0, nowMs - oldestMs),
-      };
-    }
-    const { environment, mirror, run, instance } = this.#config;
-    const { read, resolved } = this.#totals();
-    const runners = [...this.#runners()];
-    const lanes = runners.length;
-    const bound: Record<string, number> = {};
-    for (const { lane } of runners) if (lane.binding !== null) bound[lane.binding] = (bound[lane.binding] ?? 0) + 1;
-    const pacing = this.#pacingSnapshot();
-    const state = { pacing, read, resolved, pending: read - resolved, lanes, bound, partitions };
-    const played = { admission: this.#admission.snapshot(), queue: this.#backpressure.snapshot() };
-    const of = { environment, mirror, instance, ...(run === liveRun ? {} : { run }) };
-    return { kind: 'replayer', ...of, atMs: nowMs, final: this.#final, ...state, ...played };
-  }
-
-  #pacingSnapshot(): NonNullable<ReplayerSnapshot['pacing']> {
-    const lag = this.#schedule;
-    const [p50, p99] = [lag.quantileUs(0.5) / 1000, lag.quantileUs(0.99) / 1000];
-    const { divergedByOrder, order } = this.#order;
+  #state(): ReplayerState {
     return {
-      mode: this.#config.pacing.mode,
-      scheduleLagMs: { sends: lag.total, p50, p99, max: lag.largestUs / 1000 },
-      orderGivenUp: order.counts.givenUp,
-      outOfOrder: order.counts.outOfOrder,
-      divergedByOrder,
+      config: this.#config,
+      live: this.#parts.plan === null,
+      final: this.#final,
+      work: this.#work,
+      partitions: [...this.#partitions.values()],
+      admission: this.#admission,
+      backpressure: this.#backpressure,
+      schedule: this.#schedule,
+      order: this.#order,
     };
   }
 
-  #totals(): Work {
-    const totals = { ...this.#work };
-    for (const partition of this.#partitions.values()) {
-      totals.read += partition.read;
-      totals.resolved += partition.resolved;
-      totals.duplicates += partition.duplicates;
-      totals.alreadyDone += partition.alreadyDone;
-    }
-    return totals;
-  }
-
   // Parts -----------------------------------------------------------------------------------------------------------
-
-  #createConnector(): Connector {
-    const { target, limits, environment, mirror, source, run } = this.#config;
-    const { addresses, credentials } = this.#parts;
-    const { connectTimeoutMs } = limits;
-    return new Connector({
-      ...{ addresses, credentials, target, connectTimeoutMs, marks: { environment, mirror, source, run } },
-      guard: new SourceGuard({ servers: () => this.#parts.source.servers }),
-      onUnidentified: () =>
-        this.#kit.logger.warn(
-          { hint: 'GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() to the user, there.' },
-          'the mirror does not say which cluster it is: only by its address can it be told from the source',
-        ),
-    });
-  }
-
-  #createGate(connector: Connector): ConnectionGate {
-    const { limits, instance } = this.#config;
-    return new ConnectionGate(
-      { ...limits, addresses: this.#parts.addresses.length },
-      {
-        nowMs: () => performance.now(),
-        chance: Math.random,
-        connect: ({ sessionId, context, handlers }, route) => connector.connect(sessionId, context, route, handlers),
-        onCrowded: (waiting) => this.#evict(waiting),
-        onForbidden: (error) => this.#forbid(error),
-        onChange: (state, error) => {
-          if (state === 'up') this.#kit.logger.info({ instance }, 'the mirror answers again');
-          else
-            this.#kit.logger.warn(
-              { code: error?.code, reason: error?.message, hint: error?.hint },
-              `the mirror is ${state}`,
-            );
-        },
-      },
-    );
-  }
 
   /** Nothing more goes to this server, not even what is under way; what was not played is played after the next start. */
   #forbid(error: unknown): void {

@@ -30,7 +30,14 @@ describe('a COPY of 100 MiB', { timeout: 240_000 }, () => {
       await scene.stopProxy();
       await holder.query('ROLLBACK');
     });
-    const outcomes = await scene.waitForAll(mirror, 2);
+    // Looking at the results alone: the log is 100 MiB, and read anew at each look.
+    const outcomes = await waitFor(
+      async () => {
+        const found = await scene.outcomes(mirror);
+        return found.size === 2 ? found : null;
+      },
+      { what: 'both to be replayed', deadlineMs: 120_000, everyMs: 200 },
+    );
     assert.deepEqual([tally(outcomes), differences(outcomes)], [{ replayed: 2 }, []]);
     const sum = 'SELECT count(*)::int AS lines, sum(length(a)) AS bytes FROM big';
     const [there, here] = await Promise.all(

@@ -32,6 +32,8 @@ import { type ReadWindow, readWindow, unheard } from './window-reader.ts';
 
 /** By which clocks of proxies on different hosts may differ. */
 const clockUncertaintyUs = 10_000;
+/** Of taking snapshots, while none is without doubt. */
+const rounds = 5;
 
 export async function seed(argv: readonly string[]): Promise<number> {
   const request = readSeedRequest(argv, process.env);
@@ -67,10 +69,8 @@ async function seedMirror(
   await refuseReplayers(admin, replayerGroup(environment, mirror), mirror);
   const { tables, leftOut } = await prepare(request);
   say(`${tables.length} tables; taking ${request.snapshots} snapshots through the proxy`);
-  const snapshots = await takeSnapshots(source.url, request.proxy, request.snapshots);
+  const { snapshots, counters, snapshot, judgement, read } = await takeSure(client, admin, scope, request);
   try {
-    const counters = await readCounters(client, admin, scope, mirror);
-    const { snapshot, judgement, read } = await choose(client, admin, sourceName, snapshots, request);
     await snapshots.keep(snapshot.name);
     const total = tables.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const copied = await copyTables(
@@ -142,13 +142,51 @@ async function prepare(
   }
 }
 
+interface Chosen {
+  readonly snapshot: SourceSnapshot;
+  readonly judgement: SeedJudgement;
+  readonly read: ReadWindow;
+}
+
+/** Takes snapshots, and takes them anew a few times while of each something stays unresolved. Whoever calls closes those it gets. */
+async function takeSure(
+  client: KafkaClient,
+  admin: Admin,
+  scope: StackScope,
+  request: SeedRequest,
+): Promise<Chosen & { readonly snapshots: SourceSnapshots; readonly counters: readonly Snapshot[] }> {
+  for (let round = 1; ; round++) {
+    const snapshots = await takeSnapshots(request.source.url, request.proxy, request.snapshots);
+    try {
+      const counters = await readCounters(client, admin, scope, request.mirror);
+      const chosen = await choose(client, admin, scope.source, snapshots);
+      const unresolved = chosen.judgement.unresolved.length;
+      const last = round === rounds;
+      if (unresolved === 0 || (last && request.acceptUnresolved)) return { snapshots, counters, ...chosen };
+      if (last) throw doubtful(unresolved);
+      say(`${unresolved} commits overlap even the best of them and cannot be told: taking others`);
+    } catch (error) {
+      await snapshots.close();
+      throw error;
+    }
+    await snapshots.close();
+  }
+}
+
+function doubtful(unresolved: number): MirrorstreamError {
+  return new MirrorstreamError('notReady', `${unresolved} commits overlap even the best snapshot`, {
+    stage: 'seed',
+    retryable: true,
+    hint: 'Nobody can tell whether they are in it. Try again with more --snapshots, or as a member of pg_read_all_stats, which sees more; or --accept-unresolved.',
+  });
+}
+
 async function choose(
   client: KafkaClient,
   admin: Admin,
   sourceName: string,
   snapshots: SourceSnapshots,
-  request: SeedRequest,
-): Promise<{ readonly snapshot: SourceSnapshot; readonly judgement: SeedJudgement; readonly read: ReadWindow }> {
+): Promise<Chosen> {
   await snapshots.sendEnd();
   const read = await readWindow(client, admin, sourceName, snapshots, clockUncertaintyUs);
   const candidates = snapshots.all.flatMap((snapshot) => {
@@ -162,22 +200,12 @@ async function choose(
       stage: 'seed',
       hint: 'Seed at a quieter moment.',
     });
-  const { unresolved, beheaded } = best.judgement;
+  const { beheaded } = best.judgement;
   if (beheaded.length > 0)
     throw new MirrorstreamError('badInput', `${beheaded.length} transactions began before what Kafka still has`, {
       stage: 'seed',
       hint: 'They have been open since before capture began, or for longer than the topic keeps: wait for their end.',
     });
-  if (unresolved.length > 0 && !request.acceptUnresolved)
-    throw new MirrorstreamError(
-      'notReady',
-      `${unresolved.length} commits overlap even the best of ${candidates.length} snapshots`,
-      {
-        stage: 'seed',
-        retryable: true,
-        hint: 'Nobody can tell whether they are in it. Try again with more --snapshots, or as a member of pg_read_all_stats, which sees more; or --accept-unresolved.',
-      },
-    );
   return { ...best, read };
 }
 

@@ -9,10 +9,12 @@ import {
   runTpcb,
   sharedKafka,
   spawnService,
+  temporaryDirectory,
   tpcbSums,
   waitFor,
   withClient,
 } from '@mirrorstream/testkit';
+import { run } from '../e2e/up-process.ts';
 import { type Mirror, ReplayerScene } from './replayer-scene.ts';
 
 interface Said {
@@ -72,8 +74,8 @@ describe('seeding a mirror', { timeout: 240_000 }, () => {
     let sent = 0;
     let over = false;
     const tpcb = async (): Promise<void> => {
-      for (let run = 1; !over; run++) {
-        const done = await runTpcb({ url: scene.proxyUrl, clients: 2, transactions: 25, seed: run });
+      for (let round = 1; !over; round++) {
+        const done = await runTpcb({ url: scene.proxyUrl, clients: 2, transactions: 25, seed: round });
         assert.deepEqual(done.errors, {});
         sent += done.transactions;
       }
@@ -153,12 +155,11 @@ async function holding<T>(client: { query(sql: string): Promise<unknown> }, work
 }
 
 async function drained(brokers: string, source: string, mirror: Mirror) {
+  const folder = await temporaryDirectory('seed');
   return waitFor(
     async () => {
-      const command = await spawnService(['status', '--json', '--brokers', brokers, '--source-name', source]);
-      await command.exited;
-      const line = command.lines().find((one) => one.startsWith('{'));
-      const status = line === undefined ? null : statusSchema.parse(JSON.parse(line)).mirrors[mirror.name];
+      const { stdout } = await run(['status', '--json', '--brokers', brokers, '--source-name', source], folder);
+      const status = stdout === '' ? undefined : statusSchema.parse(JSON.parse(stdout)).mirrors[mirror.name];
       return status?.transactions.inFlight === 0 ? status.transactions : null;
     },
     { what: 'nothing in flight', deadlineMs: 90_000, everyMs: 300 },

@@ -208,7 +208,8 @@ export class Recorder {
       upBytes: up.leftBytes,
       downBytes: down.leftBytes,
       startupBytes: frontend.startupBytes,
-      terminateBytes: frontend.terminateBytes,
+      // Goodbye is the last that a client says: of what never came out, it is the first that is missing.
+      terminateBytes: Math.max(0, frontend.terminateBytes - up.undeliveredBytes),
       transactions: backend.transactions,
       clean: whole && backend.status === 'I' && backend.answers === frontend.requests,
     });

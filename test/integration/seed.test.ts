@@ -6,6 +6,7 @@ import { statusSchema } from '@mirrorstream/domain';
 import {
   createTpcbTables,
   execute,
+  FaultProxy,
   runTpcb,
   sharedKafka,
   spawnService,
@@ -39,24 +40,18 @@ async function open(t: TestContext) {
     await createTpcbTables(url);
     await execute(url, schema, 'CREATE SEQUENCE "Never Used"');
   }
-  const seed = async (...flags: string[]): Promise<Said> => {
+  const seed = (...flags: string[]): Promise<Said> => seedTo(mirror.url, ...flags);
+  const seedTo = async (url: string, ...flags: string[]): Promise<Said> => {
     const command = await spawnService([
       'seed',
-      ...[
-        '--source',
-        scene.sourceUrl,
-        '--proxy',
-        new URL(scene.proxyUrl).host,
-        '--mirror',
-        `${mirror.name}=${mirror.url}`,
-      ],
+      ...['--source', scene.sourceUrl, '--proxy', new URL(scene.proxyUrl).host, '--mirror', `${mirror.name}=${url}`],
       ...['--brokers', kafka.bootstrap, '--source-name', scene.source, '--json', ...flags],
     ]);
     const { code } = await command.exited;
     const line = command.lines().find((one) => one.startsWith('{"schema":"mirrorstream.seed/1"'));
     return { code, text: command.lines().join('\n'), report: line === undefined ? null : JSON.parse(line) };
   };
-  return { kafka, scene, mirror, seed };
+  return { kafka, scene, mirror, seed, seedTo };
 }
 
 /** Rows, and the last value that the sequence gave out. */
@@ -125,7 +120,13 @@ describe('seeding a mirror', { timeout: 240_000 }, () => {
   });
 
   it('refuses, before it touches anything, what cannot become equal', async (t) => {
-    const { scene, mirror, seed } = await open(t);
+    const { scene, mirror, seed, seedTo } = await open(t);
+    const { hostname, port } = new URL(scene.sourceUrl);
+    const disguise = await FaultProxy.start({ upstream: { host: hostname, port: Number(port) } }, t);
+    const disguised = new URL(scene.sourceUrl);
+    disguised.host = disguise.address;
+    const itself = await seedTo(disguised.href, '--truncate');
+    assert.deepEqual([itself.code, /is the source itself/.test(itself.text)], [2, true], itself.text);
     const filled = await seed();
     assert.deepEqual([filled.code, /has rows in .*Give --truncate/s.test(filled.text)], [2, true], filled.text);
     await execute(scene.sourceUrl, 'CREATE TABLE only_here (a int, b int)');
@@ -136,7 +137,8 @@ describe('seeding a mirror', { timeout: 240_000 }, () => {
     assert.deepEqual([narrow.code, /no column public.only_here.b/.test(narrow.text)], [2, true], narrow.text);
     await execute(mirror.url, 'DROP TABLE only_here');
     await execute(scene.sourceUrl, 'DROP TABLE only_here');
-    assert.equal((await tpcbSums(mirror.url)).accounts, '0', 'its rows are as they were');
+    for (const url of [scene.sourceUrl, mirror.url])
+      assert.equal((await tpcbSums(url)).accounts, '0', 'its rows are as they were');
     await scene.startReplayer(mirror);
     const running = await seed('--truncate', '--snapshots', '1');
     assert.deepEqual(

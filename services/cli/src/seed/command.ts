@@ -27,7 +27,17 @@ import { progressLine, type SeedReport, seedJson, seedText } from './report.ts';
 import { databaseOf, readSeedRequest, type SeedRequest, seedCommand } from './request.ts';
 import { setSequences } from './sequences.ts';
 import { type SourceSnapshot, type SourceSnapshots, takeSnapshots } from './source-snapshots.ts';
-import { checkSchemas, emptyTables, type LeftOut, leftOutOf, refusePrepared, type Table, tablesOf } from './tables.ts';
+import {
+  checkSchemas,
+  type LeftOut,
+  leftOutOf,
+  refuseFilled,
+  refusePrepared,
+  refuseSameDatabase,
+  type Table,
+  tablesOf,
+  truncateTables,
+} from './tables.ts';
 import { type ReadWindow, readWindow, unheard } from './window-reader.ts';
 
 /** By which clocks of proxies on different hosts may differ. */
@@ -72,6 +82,7 @@ async function seedMirror(
   const { snapshots, counters, snapshot, judgement, read } = await takeSure(client, admin, scope, request);
   try {
     await snapshots.keep(snapshot.name);
+    if (request.truncate) await emptyMirror(target.url, tables);
     const total = tables.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const copied = await copyTables(
       { sourceUrl: source.url, targetUrl: target.url, snapshot: snapshot.exported, jobs: request.jobs },
@@ -129,10 +140,11 @@ async function prepare(
   try {
     const target = await connectTo(request.target.url, 'mirror');
     try {
+      await refuseSameDatabase(source, target);
       await refusePrepared(source);
       const tables = await tablesOf(source);
       checkSchemas(tables, await tablesOf(target));
-      await emptyTables(target, tables, request.truncate);
+      if (!request.truncate) await refuseFilled(target, tables);
       return { tables, leftOut: await leftOutOf(source) };
     } finally {
       await target.end();
@@ -207,6 +219,15 @@ async function choose(
       hint: 'They have been open since before capture began, or for longer than the topic keeps: wait for their end.',
     });
   return { ...best, read };
+}
+
+async function emptyMirror(url: string, tables: readonly Table[]): Promise<void> {
+  const target = await connectTo(url, 'mirror');
+  try {
+    await truncateTables(target, tables);
+  } finally {
+    await target.end();
+  }
 }
 
 async function finishMirror(

@@ -1,4 +1,5 @@
 // What is to be copied: the tables of both sides, compared before anything is touched.
+import { randomBytes } from 'node:crypto';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { Client } from 'pg';
 
@@ -66,13 +67,12 @@ function unlike(message: string): MirrorstreamError {
   });
 }
 
-/** Throws `badInput` where a table of the mirror has rows and may not be emptied. */
-export async function emptyTables(client: Client, tables: readonly Table[], truncate: boolean): Promise<void> {
-  if (tables.length === 0) return;
-  if (truncate) {
-    await client.query(`TRUNCATE ${tables.map(({ name }) => name).join(', ')}`);
-    return;
-  }
+export async function truncateTables(client: Client, tables: readonly Table[]): Promise<void> {
+  if (tables.length > 0) await client.query(`TRUNCATE ${tables.map(({ name }) => name).join(', ')}`);
+}
+
+/** Throws `badInput` where a table of the mirror has rows. */
+export async function refuseFilled(client: Client, tables: readonly Table[]): Promise<void> {
   const filled: string[] = [];
   for (const { name } of tables) {
     const { rows } = await client.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ${name}) AS filled`);
@@ -96,5 +96,26 @@ export async function refusePrepared(client: Client): Promise<void> {
     stage: 'seed',
     retryable: true,
     hint: 'What they wrote is not in a snapshot. Wait until they are committed or rolled back (pg_prepared_xacts).',
+  });
+}
+
+/**
+ * Throws `badInput` when both connections lead to one database, whatever their addresses say: a mirror's tables may be emptied. A lock
+ * that one holds the other cannot have, and asking for it needs no privilege. A standby has locks of its own, so it is refused as a source.
+ */
+export async function refuseSameDatabase(source: Client, mirror: Client): Promise<void> {
+  const standby = await source.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
+  if (standby.rows[0]?.standby)
+    throw new MirrorstreamError('badInput', 'the source is a standby', {
+      stage: 'seed',
+      hint: 'Name the primary: the one that the proxy leads to, whose snapshot is copied.',
+    });
+  const key = String(randomBytes(8).readBigInt64BE());
+  await source.query('SELECT pg_advisory_lock($1::bigint)', [key]);
+  const { rows } = await mirror.query<{ other: boolean }>('SELECT pg_try_advisory_lock($1::bigint) AS other', [key]);
+  if (rows[0]?.other) return; // both locks end with their connections
+  throw new MirrorstreamError('badInput', 'the mirror is the source itself, by another address', {
+    stage: 'seed',
+    hint: 'A mirror is another database. Nothing was touched.',
   });
 }

@@ -13,6 +13,10 @@ const patienceMs = 30_000;
 const lookEveryMs = 200;
 const maxBufferedBytes = 256 * 1024 * 1024;
 const maxTransactions = 2_000_000;
+/** Of a partition, before what is kept is looked at: an old transaction may make the window long. */
+const recordsAtOnce = 1_000n;
+
+const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 export interface ReadWindow {
   readonly window: SeedWindow;
@@ -55,7 +59,10 @@ export async function readWindow(
   while (!ended) {
     const highs = new Map((await admin.offsets(topic)).map(({ partition, high }) => [partition, high]));
     const ranges = partitions
-      .map((partition) => ({ partition, from: to.get(partition) as bigint, to: highs.get(partition) ?? 0n }))
+      .map((partition) => {
+        const next = to.get(partition) as bigint;
+        return { partition, from: next, to: smaller(highs.get(partition) ?? 0n, next + recordsAtOnce) };
+      })
       .filter((range) => range.from < range.to);
     if (ranges.length > 0)
       await client.readRange(topic, ranges, ({ partition, records }) => {
@@ -71,7 +78,9 @@ export async function readWindow(
     for (const ordered of merge.ready()) window.take(ordered);
     if (window.full) throw tooMuch(maxTransactions);
     if (!ended && performance.now() > untilMs) throw unheard();
-    if (!ended) await pause(lookEveryMs);
+    // What was not all of it goes on at once.
+    if (!ended && [...highs].every(([partition, high]) => (to.get(partition) ?? high) >= high))
+      await pause(lookEveryMs);
   }
   return { window, from, to, records: seen };
 }

@@ -45,7 +45,10 @@ export type OrderMark = (typeof orderMarks)[number];
 /** What comparing one statement came to. */
 export const statementClasses = [
   'match',
+  'numericEpsilon', // the same values written otherwise: a number's last digits or scale, another notation
+  'maskedMatch', // equal in all columns but those that differ by nature: the clock, chance, what the server itself gives out
   'orderOnly',
+  'collation', // the same rows, and only text is ordered otherwise
   'rowCount',
   'value',
   'columns',
@@ -53,12 +56,28 @@ export const statementClasses = [
   'errorNew',
   'errorGone',
   'errorChanged',
+  'suspect', // differs, as an earlier divergence may have made it: that one is the finding
   'notCompared',
 ] as const;
 export type StatementClass = (typeof statementClasses)[number];
 
-/** Classes that say the mirror answered otherwise than production. */
-export const divergenceClasses = statementClasses.filter((name) => name !== 'match' && name !== 'notCompared');
+/** Equal for people, yet not byte by byte. Counted apart, never as `match`. */
+export const toleratedClasses = ['numericEpsilon', 'maskedMatch'] as const satisfies readonly StatementClass[];
+export type ToleratedClass = (typeof toleratedClasses)[number];
+
+/** Classes that say the mirror answered otherwise than production, and by itself. */
+export const divergenceClasses = [
+  'orderOnly',
+  'collation',
+  'rowCount',
+  'value',
+  'columns',
+  'commandTag',
+  'errorNew',
+  'errorGone',
+  'errorChanged',
+] as const satisfies readonly StatementClass[];
+export type DivergenceClass = (typeof divergenceClasses)[number];
 
 /** Why a statement was not compared. Never folded into `match`. */
 export const notComparedReasons = [
@@ -74,6 +93,8 @@ export const notComparedReasons = [
   'internal',
   'race', // differs, and a write of another session overlapped it in production: either answer is right
   'orderGivenUp', // differs, and was replayed out of production's order
+  'undetermined', // the text leaves open which rows, or what order inside a value: LIMIT without a total ORDER BY, array_agg without one
+  'comparerBehind', // more was to be looked at than there was time for
 ] as const;
 export type NotComparedReason = (typeof notComparedReasons)[number];
 

@@ -5,7 +5,13 @@
 import { z } from 'zod';
 import { answerPolicies } from './control.ts';
 import { importKey, importSnapshotSchema, runKey, runSnapshotSchema } from './history.ts';
-import { gapReasons, notComparedReasons, statementClasses, transactionOutcomes } from './outcomes.ts';
+import {
+  gapReasons,
+  notComparedReasons,
+  type StatementClass,
+  statementClasses,
+  transactionOutcomes,
+} from './outcomes.ts';
 import { shedStages } from './shed.ts';
 
 const count = z.number().int().nonnegative();
@@ -72,6 +78,16 @@ export const captureSnapshotSchema = z.object({
   server: sourceServerSchema.optional(),
 });
 export type CaptureSnapshot = z.infer<typeof captureSnapshotSchema>;
+
+/** Classes that came later: a snapshot of an earlier version lacks them. */
+const laterClasses: ReadonlySet<StatementClass> = new Set(['numericEpsilon', 'maskedMatch', 'collation', 'suspect']);
+const laterCount = count.default(0);
+const statementCounts = z.object(
+  Object.fromEntries(statementClasses.map((name) => [name, laterClasses.has(name) ? laterCount : count])) as Record<
+    StatementClass,
+    typeof laterCount
+  >,
+);
 
 /** Absent: the live replay. */
 const run = z.string().optional();
@@ -147,7 +163,7 @@ export const comparerSnapshotSchema = z.object({
   outcomes: countsOf(transactionOutcomes),
   /** `<outcome>/<reason>` → transactions. */
   reasons: z.record(z.string(), count),
-  statements: countsOf(statementClasses),
+  statements: statementCounts,
   notCompared: z.partialRecord(z.enum(notComparedReasons), count),
   /** Results recognised as repeated, counted nowhere else. */
   duplicates: count,

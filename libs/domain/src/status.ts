@@ -17,7 +17,10 @@ export const mirrorStatusSchema = z.object({
   }),
   statements: z.object({
     match: count,
+    numericEpsilon: count,
+    maskedMatch: count,
     orderOnly: count,
+    collation: count,
     rowCount: count,
     value: count,
     columns: count,
@@ -25,6 +28,7 @@ export const mirrorStatusSchema = z.object({
     errorNew: count,
     errorGone: count,
     errorChanged: count,
+    suspect: count,
     notCompared: count,
   }),
   /** Age of the next unresolved envelope; 0 when there is none. */

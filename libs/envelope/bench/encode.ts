@@ -29,6 +29,7 @@ const observation = (i: number): ObservationDraft => ({
   columnsLo: 0,
   columnCount: 1,
   latencyUs: 300 + i,
+  firstRowUs: 0,
 });
 
 const exchange = (index: number): ExchangeDraft => ({

@@ -19,6 +19,7 @@ export function decodeObservation(reader: ProtoReader): Observation {
     columnsDigest: 0n,
     columnCount: 0,
     latencyUs: 0n,
+    firstRowUs: 0n,
   };
   while (reader.field()) {
     switch (reader.tag) {
@@ -57,6 +58,9 @@ export function decodeObservation(reader: ProtoReader): Observation {
         break;
       case 0x60:
         observation.latencyUs = reader.uint64();
+        break;
+      case 0x68:
+        observation.firstRowUs = reader.uint64();
         break;
       default:
         reader.skip();

@@ -27,6 +27,7 @@ export interface ObservationDraft {
   columnsLo: number;
   columnCount: number;
   latencyUs: number;
+  firstRowUs: number;
 }
 
 export interface AnswerDraft {
@@ -166,6 +167,9 @@ export interface StatementResultDraft {
   readonly rawTruncated: boolean;
   readonly notCompared: string;
   readonly race: boolean;
+  readonly rawAlone: boolean;
+  readonly capturedRowsBefore: number;
+  readonly replayedRowsBefore: number;
 }
 
 /** The numbers that come from envelopes are bigint, as they come. */

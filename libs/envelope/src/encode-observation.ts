@@ -19,6 +19,7 @@ const T = {
   columnsDigest: fixed64(10),
   columnCount: varint(11),
   latencyUs: varint(12),
+  firstRowUs: varint(13),
 } as const;
 
 /** A nested message under the tag. */
@@ -36,5 +37,6 @@ export function encodeObservation(writer: ProtoWriter, tag: number, observation:
   writer.fixed64(T.columnsDigest, observation.columnsHi, observation.columnsLo);
   writer.uint(T.columnCount, observation.columnCount);
   writer.uint(T.latencyUs, observation.latencyUs);
+  writer.uint(T.firstRowUs, observation.firstRowUs);
   writer.end(mark);
 }

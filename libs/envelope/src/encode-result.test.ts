@@ -28,6 +28,9 @@ const statement = (random: Random): StatementResultDraft => ({
   rawTruncated: random() < 0.5,
   notCompared: one(random, ['', 'volatile']),
   race: random() < 0.5,
+  rawAlone: random() < 0.5,
+  capturedRowsBefore: below(random, 100_000),
+  replayedRowsBefore: below(random, 3),
 });
 
 const result = (random: Random): ResultDraft => ({
@@ -60,6 +63,8 @@ function generated(results: readonly ResultDraft[]): Uint8Array {
       ...draft,
       statements: draft.statements.map((each) => ({
         ...each,
+        capturedRowsBefore: BigInt(each.capturedRowsBefore),
+        replayedRowsBefore: BigInt(each.replayedRowsBefore),
         captured: stored(each.captured),
         replayed: stored(each.replayed),
       })),
@@ -75,6 +80,7 @@ function stored(draft: ObservationDraft) {
     rows: BigInt(draft.rows),
     sizeBytes: BigInt(draft.sizeBytes),
     latencyUs: BigInt(draft.latencyUs),
+    firstRowUs: BigInt(draft.firstRowUs),
     orderedDigest: joined(orderedHi, orderedLo),
     multisetDigest: joined(multisetHi, multisetLo),
     columnsDigest: joined(columnsHi, columnsLo),

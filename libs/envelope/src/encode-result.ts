@@ -58,6 +58,9 @@ const T = {
     rawTruncated: varint(9),
     notCompared: bytes(10),
     race: varint(11),
+    rawAlone: varint(12),
+    capturedRowsBefore: varint(13),
+    replayedRowsBefore: varint(14),
   },
 } as const;
 
@@ -119,6 +122,9 @@ function encodeStatement(statement: StatementResultDraft): void {
   writer.bool(T.statement.rawTruncated, statement.rawTruncated);
   writer.string(T.statement.notCompared, statement.notCompared);
   writer.bool(T.statement.race, statement.race);
+  writer.bool(T.statement.rawAlone, statement.rawAlone);
+  writer.uint(T.statement.capturedRowsBefore, statement.capturedRowsBefore);
+  writer.uint(T.statement.replayedRowsBefore, statement.replayedRowsBefore);
   writer.end(mark);
 }
 

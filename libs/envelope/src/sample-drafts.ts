@@ -99,6 +99,7 @@ export function sampleObservation(random: Random): ObservationDraft {
     columnsLo: u32(random),
     columnCount: below(random, 300),
     latencyUs: number(random),
+    firstRowUs: number(random),
   };
 }
 
@@ -221,6 +222,7 @@ function exchangeInit(draft: ExchangeDraft): MessageInitShape<typeof ExchangeSch
           columnsDigest: digest(it.columnsHi, it.columnsLo),
           columnCount: it.columnCount,
           latencyUs: BigInt(it.latencyUs),
+          firstRowUs: BigInt(it.firstRowUs),
         })),
       },
     }),

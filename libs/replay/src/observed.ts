@@ -27,6 +27,7 @@ function draftOf(stored: Observation): ObservationDraft {
     columnsLo: lowHalf(stored.columnsDigest),
     columnCount: stored.columnCount,
     latencyUs: Number(stored.latencyUs),
+    firstRowUs: Number(stored.firstRowUs),
   };
 }
 
@@ -51,6 +52,7 @@ export function withoutAnswer(end: typeof StatementEnd.SKIPPED | typeof Statemen
     columnsLo: 0,
     columnCount: 0,
     latencyUs: 0,
+    firstRowUs: 0,
   };
 }
 
@@ -73,6 +75,7 @@ export function capturedObservations(
     const draft = digested[at++];
     if (draft === undefined) return draftOf(stored);
     draft.latencyUs = Number(stored.latencyUs);
+    draft.firstRowUs = Number(stored.firstRowUs);
     return draft;
   });
 }

@@ -56,6 +56,9 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
       rawTruncated: raws?.truncated ?? false,
       notCompared: outcome === 'equal' || outcome === 'different' ? '' : outcome,
       race: false,
+      rawAlone: false,
+      capturedRowsBefore: 0,
+      replayedRowsBefore: 0,
     });
   }
   return compared;

@@ -81,7 +81,10 @@ describe('record processor', () => {
     });
     assert.deepEqual(snapshot.statements, {
       match: 1,
+      numericEpsilon: 0,
+      maskedMatch: 0,
       orderOnly: 1,
+      collation: 0,
       rowCount: 1,
       value: 1,
       columns: 1,
@@ -89,6 +92,7 @@ describe('record processor', () => {
       errorNew: 1,
       errorGone: 0,
       errorChanged: 0,
+      suspect: 0,
       notCompared: 2,
     });
     assert.deepEqual(snapshot.notCompared, { volatile: 1, notStored: 1 });

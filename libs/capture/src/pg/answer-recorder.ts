@@ -38,6 +38,7 @@ export class AnswerRecorder {
   #largeBytes = 0;
   // The statement under way.
   #rows = 0;
+  #firstRowAtUs = 0;
   #rowBytes = 0;
   #columnCount = 0;
   // Frames of the chunk in hand that are not copied yet: they go in one piece.
@@ -88,7 +89,7 @@ export class AnswerRecorder {
   /** One whole backend frame. `buffer` must stay as it is until `flush`. */
   frame(type: number, buffer: Uint8Array, start: number, end: number, atUs: number): void {
     this.sizeBytes += end - start;
-    this.#look(type, buffer, start, end);
+    this.#look(type, buffer, start, end, atUs);
     if (this.storage === AnswerStorage.FULL) {
       if (this.sizeBytes > this.#capBytes) this.#spill();
       else {
@@ -124,6 +125,8 @@ export class AnswerRecorder {
   }
 
   endFrame(atUs: number): void {
+    if (this.#rows === 1 && (this.#largeType === B.DataRow || this.#largeType === B.CopyData))
+      this.#firstRowAtUs = atUs;
     if (this.storage !== AnswerStorage.FULL) this.#digester?.finishFrame(atUs - this.#sentAtUs);
     else if (quotesStatements(this.#largeType)) this.#redactLast(this.#largeBytes);
   }
@@ -155,6 +158,7 @@ export class AnswerRecorder {
         columnsLo: 0,
         columnCount: this.#columnCount,
         latencyUs: atUs - this.#sentAtUs,
+        firstRowUs: this.#rows > 0 ? this.#firstRowAtUs - this.#sentAtUs : 0,
       });
     }
     this.#resetStatement();
@@ -207,10 +211,11 @@ export class AnswerRecorder {
     this.#rowBytes += bodyBytes;
   }
 
-  #look(type: number, buffer: Uint8Array, start: number, end: number): void {
+  #look(type: number, buffer: Uint8Array, start: number, end: number, atUs: number): void {
     switch (type) {
       case B.DataRow:
       case B.CopyData:
+        if (this.#rows === 0) this.#firstRowAtUs = atUs;
         this.#countRow(end - start - HEADER_BYTES);
         if (this.keepRow && end - start <= MAX_KEPT_ROW_BYTES) this.row = new Uint8Array(buffer.subarray(start, end));
         return;

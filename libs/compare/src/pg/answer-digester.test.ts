@@ -58,8 +58,35 @@ describe('answer digester', () => {
     assert.equal(observation.columnCount, 2);
     assert.equal(observation.sizeBytes, 2 + 8 + 2 + (2 + 8 + 1));
     assert.equal(observation.latencyUs, 300);
+    assert.equal(observation.firstRowUs, 100);
     assert.equal(observation.digested, true);
     assert.equal(digester.readyStatus, 'I');
+  });
+
+  it('says when the first row of each statement came, also of one that came in pieces', () => {
+    const found = digest([
+      commandComplete('BEGIN'),
+      ...select([
+        ['1', '2'],
+        ['3', '4'],
+      ]),
+    ]);
+    assert.deepEqual(
+      found.map((o) => [o.firstRowUs, o.latencyUs]),
+      [
+        [0, 10],
+        [30, 50],
+      ],
+    );
+    const digester = new AnswerDigester();
+    const row = dataRow(['x'.repeat(50)]);
+    digester.begin(0x44, row.length - 5);
+    digester.part(row, 5, 30);
+    digester.part(row, 30, row.length);
+    digester.finishFrame(7);
+    const tag = commandComplete('SELECT 1');
+    digester.frame(tag, 0, tag.length, 9);
+    assert.deepEqual([digester.observations()[0]?.firstRowUs, digester.observations()[0]?.latencyUs], [7, 9]);
   });
 
   it('reads a simple query of three statements as three observations', () => {
@@ -144,7 +171,8 @@ describe('answer digester', () => {
       frame('A', Buffer.concat([Buffer.from([0, 0, 0, 1]), text('channel'), text('')])),
       ...rest,
     ]);
-    assert.deepEqual({ ...noisy, latencyUs: 0 }, { ...plain, latencyUs: 0 });
+    const timeless = { latencyUs: 0, firstRowUs: 0 };
+    assert.deepEqual({ ...noisy, ...timeless }, { ...plain, ...timeless });
   });
 
   it('tells NULL from the empty value, and one row from two with the same bytes', () => {

@@ -48,6 +48,7 @@ export class AnswerDigester {
   private readonly texts = new ShortTexts();
   private list: ObservationDraft[] = [];
   private rows = 0;
+  private firstRowUs = 0;
   private sizeBytes = 0;
   private columnsHi = 0;
   private columnsLo = 0;
@@ -83,6 +84,7 @@ export class AnswerDigester {
     const type = buf[start] as number;
     const body = start + HEADER_BYTES;
     if (type === DATA_ROW || type === COPY_DATA) {
+      if (this.rows === 0) this.firstRowUs = atUs;
       this.rows += 1;
       this.addHashed(buf, body, end);
       return;
@@ -120,6 +122,7 @@ export class AnswerDigester {
   finishFrame(atUs: number): void {
     const type = this.pieceType;
     this.pieceType = 0;
+    if (this.rows === 1 && (type === DATA_ROW || type === COPY_DATA)) this.firstRowUs = atUs;
     if (this.pieceHashed && this.digest) {
       this.hasher.finish();
       if (type === ROW_DESCRIPTION) this.takeColumns(0);
@@ -237,7 +240,8 @@ export class AnswerDigester {
       columnsHi: this.columnsHi,
       columnsLo: this.columnsLo,
       columnCount: this.columnCount,
-      latencyUs: atUs > 0 ? Math.trunc(atUs) : 0,
+      latencyUs: wholeUs(atUs),
+      firstRowUs: wholeUs(this.firstRowUs),
     };
     if (this.list.length < this.maxObservations) this.list.push(observation);
     this.resetStatement();
@@ -246,10 +250,15 @@ export class AnswerDigester {
 
   private resetStatement(): void {
     this.rows = 0;
+    this.firstRowUs = 0;
     this.sizeBytes = 0;
     this.set.reset();
     this.clearColumns();
   }
+}
+
+function wholeUs(atUs: number): number {
+  return atUs > 0 ? Math.trunc(atUs) : 0;
 }
 
 function limitOf(type: number): number {

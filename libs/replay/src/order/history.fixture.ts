@@ -156,6 +156,7 @@ const observation = (commandTag: string): ObservationDraft => ({
   ...{ end: StatementEnd.COMPLETE, commandTag, rows: 0, sqlState: '', severity: '', sizeBytes: 0, digested: false },
   ...{ orderedHi: 0, orderedLo: 0, multisetHi: 0, multisetLo: 0, columnsHi: 0, columnsLo: 0, columnCount: 0 },
   latencyUs: 0,
+  firstRowUs: 0,
 });
 
 /** The definition: production had answered `a` before it was asked `b`. */

@@ -1,5 +1,5 @@
 // Draws the live view: (model, size) → lines. Pure, so that tests can look at it.
-import { divergenceClasses, type MirrorStatus } from '@mirrorstream/domain';
+import { divergenceClasses, type MirrorStatus, toleratedClasses } from '@mirrorstream/domain';
 import { formatDuration } from '../duration.ts';
 import type { Divergence } from './divergences.ts';
 import { emptyLine, flow, type Line, paint, span } from './line.ts';
@@ -161,9 +161,13 @@ function bar({ captured, inFlight }: MirrorStatus['transactions'], cells: number
 function classes({ statements }: MirrorStatus): Line[] {
   return [
     [span(`match ${formatCount(statements.match)}`, 'good')],
+    ...toleratedClasses
+      .filter((name) => statements[name] > 0)
+      .map((name) => [span(`${name} ${formatCount(statements[name])}`, 'good')]),
     ...divergenceClasses
       .filter((name) => statements[name] > 0)
       .map((name) => [span(`${name} ${formatCount(statements[name])}`, 'bad')]),
+    ...(statements.suspect > 0 ? [[span(`suspect ${formatCount(statements.suspect)}`, 'warn')]] : []),
     ...(statements.notCompared > 0 ? [[span(`not compared ${formatCount(statements.notCompared)}`, 'faint')]] : []),
   ];
 }

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mirrorstream/v1/verdict.proto.
  */
 export const file_mirrorstream_v1_verdict: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taXJyb3JzdHJlYW0vdjEvdmVyZGljdC5wcm90bxIPbWlycm9yc3RyZWFtLnYxIpcBCgxWZXJkaWN0QmF0Y2gSFgoOc2NoZW1hX3ZlcnNpb24YASABKA0SEwoLZW52aXJvbm1lbnQYAiABKAkSDgoGbWlycm9yGAMgASgJEgsKA3J1bhgEIAEoCRIRCglwYXJ0aXRpb24YBSABKA0SKgoIdmVyZGljdHMYBiADKAsyGC5taXJyb3JzdHJlYW0udjEuVmVyZGljdCLbAQoHVmVyZGljdBIpCgNyZWYYASABKAsyHC5taXJyb3JzdHJlYW0udjEuRW52ZWxvcGVSZWYSFQoNcmVzdWx0X29mZnNldBgCIAEoBBIvCgdvdXRjb21lGAMgASgOMh4ubWlycm9yc3RyZWFtLnYxLlJlc3VsdE91dGNvbWUSDgoGcmVhc29uGAQgASgJEhYKDmNhcHR1cmVkX2F0X3VzGAUgASgEEjUKCnN0YXRlbWVudHMYBiADKAsyIS5taXJyb3JzdHJlYW0udjEuU3RhdGVtZW50VmVyZGljdCKuAQoQU3RhdGVtZW50VmVyZGljdBIQCghleGNoYW5nZRgBIAEoDRIRCglzdGF0ZW1lbnQYAiABKA0SDQoFY2xhc3MYAyABKAkSFAoMbm90X2NvbXBhcmVkGAQgASgJEhMKC2ZpbmdlcnByaW50GAUgASgJEg4KBmRldGFpbBgGIAEoCRIrCghleGVtcGxhchgHIAEoCzIZLm1pcnJvcnN0cmVhbS52MS5FeGVtcGxhciLSAQoIRXhlbXBsYXISCwoDc3FsGAEgASgJEhYKDm5vcm1hbGl6ZWRfc3FsGAIgASgJEi4KCGNhcHR1cmVkGAMgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEi4KCHJlcGxheWVkGAQgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEhQKDGNhcHR1cmVkX3JhdxgFIAEoDBIUCgxyZXBsYXllZF9yYXcYBiABKAwSFQoNcmF3X3RydW5jYXRlZBgHIAEoCGIGcHJvdG8z", [file_mirrorstream_v1_observation, file_mirrorstream_v1_result]);
+  fileDesc("Ch1taXJyb3JzdHJlYW0vdjEvdmVyZGljdC5wcm90bxIPbWlycm9yc3RyZWFtLnYxIpcBCgxWZXJkaWN0QmF0Y2gSFgoOc2NoZW1hX3ZlcnNpb24YASABKA0SEwoLZW52aXJvbm1lbnQYAiABKAkSDgoGbWlycm9yGAMgASgJEgsKA3J1bhgEIAEoCRIRCglwYXJ0aXRpb24YBSABKA0SKgoIdmVyZGljdHMYBiADKAsyGC5taXJyb3JzdHJlYW0udjEuVmVyZGljdCLbAQoHVmVyZGljdBIpCgNyZWYYASABKAsyHC5taXJyb3JzdHJlYW0udjEuRW52ZWxvcGVSZWYSFQoNcmVzdWx0X29mZnNldBgCIAEoBBIvCgdvdXRjb21lGAMgASgOMh4ubWlycm9yc3RyZWFtLnYxLlJlc3VsdE91dGNvbWUSDgoGcmVhc29uGAQgASgJEhYKDmNhcHR1cmVkX2F0X3VzGAUgASgEEjUKCnN0YXRlbWVudHMYBiADKAsyIS5taXJyb3JzdHJlYW0udjEuU3RhdGVtZW50VmVyZGljdCKWAgoQU3RhdGVtZW50VmVyZGljdBIQCghleGNoYW5nZRgBIAEoDRIRCglzdGF0ZW1lbnQYAiABKA0SDQoFY2xhc3MYAyABKAkSFAoMbm90X2NvbXBhcmVkGAQgASgJEhMKC2ZpbmdlcnByaW50GAUgASgJEg4KBmRldGFpbBgGIAEoCRIrCghleGVtcGxhchgHIAEoCzIZLm1pcnJvcnN0cmVhbS52MS5FeGVtcGxhchIPCgdjb2x1bW5zGAggAygJEiUKBWNhdXNlGAkgASgLMhYubWlycm9yc3RyZWFtLnYxLkNhdXNlEhYKDmVycm9yX2NhcHR1cmVkGAogASgJEhYKDmVycm9yX3JlcGxheWVkGAsgASgJIpIBCgVDYXVzZRISCgpzZXNzaW9uX2lkGAEgASgJEhMKC3Nlc3Npb25fc2VxGAIgASgEEg4KBm9mZnNldBgDIAEoBBINCgVpbmRleBgEIAEoDRITCgtmaW5nZXJwcmludBgFIAEoCRINCgVjbGFzcxgGIAEoCRILCgN2aWEYByABKAkSEAoId291bGRfYmUYCCABKAkioQIKCEV4ZW1wbGFyEgsKA3NxbBgBIAEoCRIWCg5ub3JtYWxpemVkX3NxbBgCIAEoCRIuCghjYXB0dXJlZBgDIAEoCzIcLm1pcnJvcnN0cmVhbS52MS5PYnNlcnZhdGlvbhIuCghyZXBsYXllZBgEIAEoCzIcLm1pcnJvcnN0cmVhbS52MS5PYnNlcnZhdGlvbhIUCgxjYXB0dXJlZF9yYXcYBSABKAwSFAoMcmVwbGF5ZWRfcmF3GAYgASgMEhUKDXJhd190cnVuY2F0ZWQYByABKAgSEQoJcmF3X2Fsb25lGAggASgIEhwKFGNhcHR1cmVkX3Jvd3NfYmVmb3JlGAkgASgEEhwKFHJlcGxheWVkX3Jvd3NfYmVmb3JlGAogASgEYgZwcm90bzM", [file_mirrorstream_v1_observation, file_mirrorstream_v1_result]);
 
 /**
  * @generated from message mirrorstream.v1.VerdictBatch
@@ -135,7 +135,7 @@ export type StatementVerdict = Message<"mirrorstream.v1.StatementVerdict"> & {
   notCompared: string;
 
   /**
-   * libpg_query fingerprint, hex; empty for a match whose text was not looked at
+   * libpg_query fingerprint, hex; empty where there is no text, or it was not looked at
    *
    * @generated from field: string fingerprint = 5;
    */
@@ -154,6 +154,32 @@ export type StatementVerdict = Message<"mirrorstream.v1.StatementVerdict"> & {
    * @generated from field: mirrorstream.v1.Exemplar exemplar = 7;
    */
   exemplar?: Exemplar | undefined;
+
+  /**
+   * names of the columns that differ; empty: not known, or not by column
+   *
+   * @generated from field: repeated string columns = 8;
+   */
+  columns: string[];
+
+  /**
+   * with class suspect
+   *
+   * @generated from field: mirrorstream.v1.Cause cause = 9;
+   */
+  cause?: Cause | undefined;
+
+  /**
+   * SQLSTATEs, for the classes of errors; empty: that side gave none
+   *
+   * @generated from field: string error_captured = 10;
+   */
+  errorCaptured: string;
+
+  /**
+   * @generated from field: string error_replayed = 11;
+   */
+  errorReplayed: string;
 };
 
 /**
@@ -162,6 +188,70 @@ export type StatementVerdict = Message<"mirrorstream.v1.StatementVerdict"> & {
  */
 export const StatementVerdictSchema: GenMessage<StatementVerdict> = /*@__PURE__*/
   messageDesc(file_mirrorstream_v1_verdict, 2);
+
+/**
+ * The divergence that may have made this one.
+ *
+ * @generated from message mirrorstream.v1.Cause
+ */
+export type Cause = Message<"mirrorstream.v1.Cause"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: uint64 session_seq = 2;
+   */
+  sessionSeq: bigint;
+
+  /**
+   * of the EnvelopeBatch, as in EnvelopeRef
+   *
+   * @generated from field: uint64 offset = 3;
+   */
+  offset: bigint;
+
+  /**
+   * @generated from field: uint32 index = 4;
+   */
+  index: number;
+
+  /**
+   * of the statement that diverged there
+   *
+   * @generated from field: string fingerprint = 5;
+   */
+  fingerprint: string;
+
+  /**
+   * what it was called there
+   *
+   * @generated from field: string class = 6;
+   */
+  class: string;
+
+  /**
+   * transaction, session, or the table they share
+   *
+   * @generated from field: string via = 7;
+   */
+  via: string;
+
+  /**
+   * what the suspect statement would be called by itself
+   *
+   * @generated from field: string would_be = 8;
+   */
+  wouldBe: string;
+};
+
+/**
+ * Describes the message mirrorstream.v1.Cause.
+ * Use `create(CauseSchema)` to create a new message.
+ */
+export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
+  messageDesc(file_mirrorstream_v1_verdict, 3);
 
 /**
  * @generated from message mirrorstream.v1.Exemplar
@@ -201,6 +291,23 @@ export type Exemplar = Message<"mirrorstream.v1.Exemplar"> & {
    * @generated from field: bool raw_truncated = 7;
    */
   rawTruncated: boolean;
+
+  /**
+   * as in StatementResult
+   *
+   * @generated from field: bool raw_alone = 8;
+   */
+  rawAlone: boolean;
+
+  /**
+   * @generated from field: uint64 captured_rows_before = 9;
+   */
+  capturedRowsBefore: bigint;
+
+  /**
+   * @generated from field: uint64 replayed_rows_before = 10;
+   */
+  replayedRowsBefore: bigint;
 };
 
 /**
@@ -208,5 +315,5 @@ export type Exemplar = Message<"mirrorstream.v1.Exemplar"> & {
  * Use `create(ExemplarSchema)` to create a new message.
  */
 export const ExemplarSchema: GenMessage<Exemplar> = /*@__PURE__*/
-  messageDesc(file_mirrorstream_v1_verdict, 3);
+  messageDesc(file_mirrorstream_v1_verdict, 4);
 

@@ -25,6 +25,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   envelope: core('libs/envelope', ['domain']),
   sql: core('libs/sql', ['domain']),
   compare: core('libs/compare', ['domain', 'pg-wire', 'envelope']),
+  findings: core('libs/findings', ['domain']),
   capture: core('libs/capture', ['domain', 'pg-wire', 'envelope', 'compare']),
   replay: core('libs/replay', ['domain', 'pg-wire', 'envelope', 'compare']),
   kafka: shell('libs/kafka', ['domain']),

@@ -93,10 +93,18 @@ export const notComparedReasons = [
   'internal',
   'race', // differs, and a write of another session overlapped it in production: either answer is right
   'orderGivenUp', // differs, and was replayed out of production's order
+  'idUnmapped', // differs, with ID mapping: it names an id that production drew meanwhile and whose counterpart is not known here
   'undetermined', // the text leaves open which rows, or what order inside a value: LIMIT without a total ORDER BY, array_agg without one
   'comparerBehind', // more was to be looked at than there was time for
 ] as const;
 export type NotComparedReason = (typeof notComparedReasons)[number];
+
+/**
+ * With ID mapping, what an answer came to. `equal`: not byte by byte, but once production's ids are replaced by the mirror's; `order`:
+ * so, in another order of rows; `other`: byte by byte, but these are ids of something else here.
+ */
+export const idMarks = ['', 'equal', 'order', 'other'] as const;
+export type IdMark = (typeof idMarks)[number];
 
 /** Why capture left something out (names of GapReason in the envelope schema). */
 export const gapReasons = [

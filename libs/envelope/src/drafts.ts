@@ -170,6 +170,14 @@ export interface StatementResultDraft {
   readonly rawAlone: boolean;
   readonly capturedRowsBefore: number;
   readonly replayedRowsBefore: number;
+  readonly ids: MappedIdsDraft | null;
+}
+
+export interface MappedIdsDraft {
+  readonly rewritten: number;
+  readonly mark: string;
+  /** Positions; whole numbers below 2^14. */
+  readonly columns: readonly number[];
 }
 
 /** The numbers that come from envelopes are bigint, as they come. */

@@ -16,6 +16,8 @@ type Random = () => number;
 const one = <T>(random: Random, values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
 const below = (random: Random, limit: number): number => Math.floor(random() * limit);
 
+const positions = (random: Random): number[] => one(random, [[], [0], [3, 127, 128], [0, 1663, 16_383]]);
+
 const statement = (random: Random): StatementResultDraft => ({
   exchange: below(random, 300),
   statement: below(random, 3),
@@ -31,6 +33,7 @@ const statement = (random: Random): StatementResultDraft => ({
   rawAlone: random() < 0.5,
   capturedRowsBefore: below(random, 100_000),
   replayedRowsBefore: below(random, 3),
+  ids: random() < 0.5 ? null : { rewritten: below(random, 300), mark: one(random, texts), columns: positions(random) },
 });
 
 const result = (random: Random): ResultDraft => ({
@@ -61,8 +64,9 @@ function generated(results: readonly ResultDraft[]): Uint8Array {
     ...origin,
     results: results.map((draft) => ({
       ...draft,
-      statements: draft.statements.map((each) => ({
+      statements: draft.statements.map(({ ids, ...each }) => ({
         ...each,
+        ...(ids === null ? {} : { ids: { ...ids, columns: [...ids.columns] } }),
         capturedRowsBefore: BigInt(each.capturedRowsBefore),
         replayedRowsBefore: BigInt(each.replayedRowsBefore),
         captured: stored(each.captured),

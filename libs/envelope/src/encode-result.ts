@@ -2,7 +2,7 @@
 //
 // Field numbers and meanings: proto/mirrorstream/v1/result.proto. Fields go in ascending number.
 import { schemaVersion } from './batch-encoder.ts';
-import type { ResultBatchDraft, ResultDraft, StatementResultDraft } from './drafts.ts';
+import type { MappedIdsDraft, ResultBatchDraft, ResultDraft, StatementResultDraft } from './drafts.ts';
 import { encodeObservation } from './encode-observation.ts';
 import { ProtoWriter, wire } from './proto-writer.ts';
 
@@ -61,6 +61,12 @@ const T = {
     rawAlone: varint(12),
     capturedRowsBefore: varint(13),
     replayedRowsBefore: varint(14),
+    ids: bytes(15),
+  },
+  ids: {
+    rewritten: varint(1),
+    mark: bytes(2),
+    columns: bytes(3),
   },
 } as const;
 
@@ -125,7 +131,21 @@ function encodeStatement(statement: StatementResultDraft): void {
   writer.bool(T.statement.rawAlone, statement.rawAlone);
   writer.uint(T.statement.capturedRowsBefore, statement.capturedRowsBefore);
   writer.uint(T.statement.replayedRowsBefore, statement.replayedRowsBefore);
+  if (statement.ids !== null) encodeIds(statement.ids);
   writer.end(mark);
+}
+
+function encodeIds({ rewritten, mark, columns }: MappedIdsDraft): void {
+  const begun = writer.begin(T.statement.ids, 20);
+  writer.uint(T.ids.rewritten, rewritten);
+  writer.string(T.ids.mark, mark);
+  writer.bytes(T.ids.columns, packed(columns));
+  writer.end(begun);
+}
+
+/** Varints of one or two bytes. */
+function packed(numbers: readonly number[]): Uint8Array {
+  return Uint8Array.from(numbers.flatMap((each) => (each < 0x80 ? [each] : [(each & 0x7f) | 0x80, each >> 7])));
 }
 
 function sizeGuess({ statements }: ResultDraft): number {

@@ -1,11 +1,22 @@
 // Stage one of comparing: is what the mirror answered to an exchange equal to what production answered, statement by statement?
-import type { NotComparedReason } from '@mirrorstream/domain';
-import { type ObservationDraft, StatementEnd, type StatementResultDraft } from '@mirrorstream/envelope';
+import type { IdMark, NotComparedReason } from '@mirrorstream/domain';
+import {
+  type MappedIdsDraft,
+  type ObservationDraft,
+  StatementEnd,
+  type StatementResultDraft,
+} from '@mirrorstream/envelope';
 import { withoutAnswer } from './observed.ts';
 
 /** One compared statement; `race`: it differs, and a write of another session overlapped it in production. */
 export interface StatementComparison extends StatementResultDraft {
   readonly notCompared: NotComparedReason | '';
+  readonly ids: StatementIds | null;
+}
+
+/** With ID mapping, and where there is something to say. */
+export interface StatementIds extends MappedIdsDraft {
+  readonly mark: IdMark;
 }
 
 export interface ExchangeAnswers {
@@ -59,6 +70,7 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
       rawAlone: false,
       capturedRowsBefore: 0,
       replayedRowsBefore: 0,
+      ids: null,
     });
   }
   return compared;

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file mirrorstream/v1/result.proto.
  */
 export const file_mirrorstream_v1_result: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaXJyb3JzdHJlYW0vdjEvcmVzdWx0LnByb3RvEg9taXJyb3JzdHJlYW0udjEipgEKC1Jlc3VsdEJhdGNoEhYKDnNjaGVtYV92ZXJzaW9uGAEgASgNEhMKC2Vudmlyb25tZW50GAIgASgJEg4KBm1pcnJvchgDIAEoCRILCgNydW4YBCABKAkSEAoIcmVwbGF5ZXIYBSABKAkSEQoJcGFydGl0aW9uGAYgASgNEigKB3Jlc3VsdHMYByADKAsyFy5taXJyb3JzdHJlYW0udjEuUmVzdWx0InYKC0VudmVsb3BlUmVmEg4KBm9mZnNldBgBIAEoBBINCgVpbmRleBgCIAEoDRISCgpzZXNzaW9uX2lkGAMgASgJEhMKC3Nlc3Npb25fc2VxGAQgASgEEgwKBHBhcnQYBSABKA0SEQoJbGFzdF9wYXJ0GAYgASgIIrsDCgZSZXN1bHQSKQoDcmVmGAEgASgLMhwubWlycm9yc3RyZWFtLnYxLkVudmVsb3BlUmVmEi8KB291dGNvbWUYAiABKA4yHi5taXJyb3JzdHJlYW0udjEuUmVzdWx0T3V0Y29tZRIOCgZyZWFzb24YAyABKAkSFgoOY2FwdHVyZWRfYXRfdXMYBCABKAQSFwoPc2NoZWR1bGVkX2F0X3VzGAUgASgEEhIKCnNlbnRfYXRfdXMYBiABKAQSEgoKZG9uZV9hdF91cxgHIAEoBBI0CgpzdGF0ZW1lbnRzGAggAygLMiAubWlycm9yc3RyZWFtLnYxLlN0YXRlbWVudFJlc3VsdBI9ChBjYXB0dXJlZF9vdXRjb21lGAkgASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRI9ChByZXBsYXllZF9vdXRjb21lGAogASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRIUCgx0cmFuc2FjdGlvbnMYCyABKA0SEwoLc2Vzc2lvbl9lbmQYDCABKAgSDQoFb3JkZXIYDSABKAki6AIKD1N0YXRlbWVudFJlc3VsdBIQCghleGNoYW5nZRgBIAEoDRIRCglzdGF0ZW1lbnQYAiABKA0SCwoDc3FsGAMgASgJEg0KBWVxdWFsGAQgASgIEi4KCGNhcHR1cmVkGAUgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEi4KCHJlcGxheWVkGAYgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEhQKDGNhcHR1cmVkX3JhdxgHIAEoDBIUCgxyZXBsYXllZF9yYXcYCCABKAwSFQoNcmF3X3RydW5jYXRlZBgJIAEoCBIUCgxub3RfY29tcGFyZWQYCiABKAkSDAoEcmFjZRgLIAEoCBIRCglyYXdfYWxvbmUYDCABKAgSHAoUY2FwdHVyZWRfcm93c19iZWZvcmUYDSABKAQSHAoUcmVwbGF5ZWRfcm93c19iZWZvcmUYDiABKAQquwEKDVJlc3VsdE91dGNvbWUSHgoaUkVTVUxUX09VVENPTUVfVU5TUEVDSUZJRUQQABIbChdSRVNVTFRfT1VUQ09NRV9SRVBMQVlFRBABEhsKF1JFU1VMVF9PVVRDT01FX0ZJTFRFUkVEEAISHAoYUkVTVUxUX09VVENPTUVfVU5FWFBPU0VEEAMSFwoTUkVTVUxUX09VVENPTUVfU0hFRBAEEhkKFVJFU1VMVF9PVVRDT01FX0ZBSUxFRBAFYgZwcm90bzM", [file_mirrorstream_v1_envelope, file_mirrorstream_v1_observation]);
+  fileDesc("ChxtaXJyb3JzdHJlYW0vdjEvcmVzdWx0LnByb3RvEg9taXJyb3JzdHJlYW0udjEipgEKC1Jlc3VsdEJhdGNoEhYKDnNjaGVtYV92ZXJzaW9uGAEgASgNEhMKC2Vudmlyb25tZW50GAIgASgJEg4KBm1pcnJvchgDIAEoCRILCgNydW4YBCABKAkSEAoIcmVwbGF5ZXIYBSABKAkSEQoJcGFydGl0aW9uGAYgASgNEigKB3Jlc3VsdHMYByADKAsyFy5taXJyb3JzdHJlYW0udjEuUmVzdWx0InYKC0VudmVsb3BlUmVmEg4KBm9mZnNldBgBIAEoBBINCgVpbmRleBgCIAEoDRISCgpzZXNzaW9uX2lkGAMgASgJEhMKC3Nlc3Npb25fc2VxGAQgASgEEgwKBHBhcnQYBSABKA0SEQoJbGFzdF9wYXJ0GAYgASgIIrsDCgZSZXN1bHQSKQoDcmVmGAEgASgLMhwubWlycm9yc3RyZWFtLnYxLkVudmVsb3BlUmVmEi8KB291dGNvbWUYAiABKA4yHi5taXJyb3JzdHJlYW0udjEuUmVzdWx0T3V0Y29tZRIOCgZyZWFzb24YAyABKAkSFgoOY2FwdHVyZWRfYXRfdXMYBCABKAQSFwoPc2NoZWR1bGVkX2F0X3VzGAUgASgEEhIKCnNlbnRfYXRfdXMYBiABKAQSEgoKZG9uZV9hdF91cxgHIAEoBBI0CgpzdGF0ZW1lbnRzGAggAygLMiAubWlycm9yc3RyZWFtLnYxLlN0YXRlbWVudFJlc3VsdBI9ChBjYXB0dXJlZF9vdXRjb21lGAkgASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRI9ChByZXBsYXllZF9vdXRjb21lGAogASgOMiMubWlycm9yc3RyZWFtLnYxLlRyYW5zYWN0aW9uT3V0Y29tZRIUCgx0cmFuc2FjdGlvbnMYCyABKA0SEwoLc2Vzc2lvbl9lbmQYDCABKAgSDQoFb3JkZXIYDSABKAkikQMKD1N0YXRlbWVudFJlc3VsdBIQCghleGNoYW5nZRgBIAEoDRIRCglzdGF0ZW1lbnQYAiABKA0SCwoDc3FsGAMgASgJEg0KBWVxdWFsGAQgASgIEi4KCGNhcHR1cmVkGAUgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEi4KCHJlcGxheWVkGAYgASgLMhwubWlycm9yc3RyZWFtLnYxLk9ic2VydmF0aW9uEhQKDGNhcHR1cmVkX3JhdxgHIAEoDBIUCgxyZXBsYXllZF9yYXcYCCABKAwSFQoNcmF3X3RydW5jYXRlZBgJIAEoCBIUCgxub3RfY29tcGFyZWQYCiABKAkSDAoEcmFjZRgLIAEoCBIRCglyYXdfYWxvbmUYDCABKAgSHAoUY2FwdHVyZWRfcm93c19iZWZvcmUYDSABKAQSHAoUcmVwbGF5ZWRfcm93c19iZWZvcmUYDiABKAQSJwoDaWRzGA8gASgLMhoubWlycm9yc3RyZWFtLnYxLk1hcHBlZElkcyI9CglNYXBwZWRJZHMSEQoJcmV3cml0dGVuGAEgASgNEgwKBG1hcmsYAiABKAkSDwoHY29sdW1ucxgDIAMoDSq7AQoNUmVzdWx0T3V0Y29tZRIeChpSRVNVTFRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhsKF1JFU1VMVF9PVVRDT01FX1JFUExBWUVEEAESGwoXUkVTVUxUX09VVENPTUVfRklMVEVSRUQQAhIcChhSRVNVTFRfT1VUQ09NRV9VTkVYUE9TRUQQAxIXChNSRVNVTFRfT1VUQ09NRV9TSEVEEAQSGQoVUkVTVUxUX09VVENPTUVfRkFJTEVEEAViBnByb3RvMw", [file_mirrorstream_v1_envelope, file_mirrorstream_v1_observation]);
 
 /**
  * @generated from message mirrorstream.v1.ResultBatch
@@ -307,6 +307,13 @@ export type StatementResult = Message<"mirrorstream.v1.StatementResult"> & {
    * @generated from field: uint64 replayed_rows_before = 14;
    */
   replayedRowsBefore: bigint;
+
+  /**
+   * only with ID mapping, and where there is something to say
+   *
+   * @generated from field: mirrorstream.v1.MappedIds ids = 15;
+   */
+  ids?: MappedIds | undefined;
 };
 
 /**
@@ -315,6 +322,41 @@ export type StatementResult = Message<"mirrorstream.v1.StatementResult"> & {
  */
 export const StatementResultSchema: GenMessage<StatementResult> = /*@__PURE__*/
   messageDesc(file_mirrorstream_v1_result, 3);
+
+/**
+ * What was done with the ids that the mirror gives to what production calls by others.
+ *
+ * @generated from message mirrorstream.v1.MappedIds
+ */
+export type MappedIds = Message<"mirrorstream.v1.MappedIds"> & {
+  /**
+   * values of the exchange's request that were replaced; said of its first statement
+   *
+   * @generated from field: uint32 rewritten = 1;
+   */
+  rewritten: number;
+
+  /**
+   * libs/domain, idMarks
+   *
+   * @generated from field: string mark = 2;
+   */
+  mark: string;
+
+  /**
+   * positions of the columns that differ, and by their ids only
+   *
+   * @generated from field: repeated uint32 columns = 3;
+   */
+  columns: number[];
+};
+
+/**
+ * Describes the message mirrorstream.v1.MappedIds.
+ * Use `create(MappedIdsSchema)` to create a new message.
+ */
+export const MappedIdsSchema: GenMessage<MappedIds> = /*@__PURE__*/
+  messageDesc(file_mirrorstream_v1_result, 4);
 
 /**
  * @generated from enum mirrorstream.v1.ResultOutcome

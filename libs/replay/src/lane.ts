@@ -49,6 +49,8 @@ export class Lane {
   /** Of the last ReadyForQuery. */
   #mirrorStatus: Flight['status'] = '';
   #activeAtUs = 0;
+  /** The next transaction waits for results to be acknowledged. */
+  #windowFull = false;
   #out: LaneEffect[] = [];
 
   constructor(options: LaneOptions) {
@@ -87,6 +89,12 @@ export class Lane {
   step(input: LaneInput, nowUs: number): readonly LaneEffect[] {
     this.#out = [];
     if (this.#purpose === 'ended') return this.#out;
+    if (input.kind === 'acknowledged' && !this.#windowFull) {
+      // There is one for every transaction, and as a rule nothing waits for it.
+      this.#reports.acknowledged();
+      return this.#out;
+    }
+    this.#windowFull = false;
     this.#clock.begin(nowUs);
     this.#take(input);
     this.#pump();
@@ -287,7 +295,10 @@ export class Lane {
     const begins = envelope.part === 0;
     if (((this.#purpose === 'draining' || this.#paused) && begins) || this.#held) return 'wait';
     if (envelope.dependsOnSession.includes(DependencyReason.UNKNOWN_MESSAGE)) return this.#doom(seq, 'unsupported');
-    if (begins && this.#reports.unsettled >= this.#options.duplicateWindow) return 'wait';
+    if (begins && this.#reports.unsettled >= this.#options.duplicateWindow) {
+      this.#windowFull = true;
+      return 'wait';
+    }
     if (this.#context === null || (!begins && this.#open !== seq)) return this.#doom(seq, 'incomplete');
     if (work.withheld) {
       this.#failTouched('sideEffect');

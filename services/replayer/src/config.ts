@@ -149,7 +149,7 @@ export const replayerFlags: FlagTable = [
   {
     name: 'duplicate-window',
     description: 'transactions of one session that may run twice on the mirror, at most, when a replayer is killed',
-    default: '64',
+    default: '256',
     placeholder: 'N',
   },
   {
@@ -237,7 +237,7 @@ function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, ke
     maxSqlBytes: 16 * 1024 * 1024,
     maxRememberedSessions: 10_000,
     commitMs: 1_000,
-    resultLingerMs: 3,
+    resultLingerMs: 10,
     maxResultBatchBytes: 256 * 1024,
     drainMs: values['drain-ms'],
     topicsDeadlineMs: 30_000,

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly deadlineMs?: number;
   /** Each replayer leaves a CPU profile there. */
   readonly profileDirectory?: string | null;
+  /** The share of the transactions after which rates and CPU are not counted any more, as sessions run out. */
+  readonly countUntil?: number;
   /** After the replayers are ready. */
   readonly meanwhile?: () => Promise<void>;
 }
@@ -49,10 +51,11 @@ export interface Played {
 
 const environment = 'default';
 /** Of all transactions: before it compilers warm up, after it sessions run out. */
-const measuredShare = { from: 0.25, to: 0.95 };
+const countFrom = 0.25;
+const countUntilAsARule = 0.95;
 
 export async function replayOnce(stage: Stage, options: RunOptions): Promise<ReplayRun> {
-  const { captured, targetPort, replayers = 1, deadlineMs = 600_000 } = options;
+  const { captured, targetPort, replayers = 1, deadlineMs = 600_000, countUntil = countUntilAsARule } = options;
   const mirror = stage.newName('mirror');
   const children = [];
   try {
@@ -70,7 +73,7 @@ export async function replayOnce(stage: Stage, options: RunOptions): Promise<Rep
     });
     usage.stop();
     const rssPeakMb = memoryMb(pids).peak;
-    return { ...(await readResults(stage, mirror, usage)), rssBeforeMb, rssPeakMb };
+    return { ...(await readResults(stage, mirror, usage, countUntil)), rssBeforeMb, rssPeakMb };
   } finally {
     for (const { process } of children) await process.stop({ graceMs: 30_000 });
   }
@@ -92,6 +95,7 @@ async function readResults(
   stage: Stage,
   mirror: string,
   usage: ThreadUsage,
+  countUntil: number,
 ): Promise<Omit<ReplayRun, 'rssBeforeMb' | 'rssPeakMb'>> {
   const topic = resultsTopic(environment, mirror);
   const ranges = (await stage.admin.offsets(topic)).filter(({ low, high }) => low < high);
@@ -113,7 +117,7 @@ async function readResults(
       for (const { value } of records) if (value !== null) read(value);
     },
   );
-  return { notReplayed, statements, differing, ...figuresOf(played, usage) };
+  return { notReplayed, statements, differing, ...figuresOf(played, usage, countUntil) };
 }
 
 const playedOf = (result: {
@@ -128,11 +132,11 @@ const playedOf = (result: {
   doneAtUs: Number(result.doneAtUs),
 });
 
-function figuresOf(played: readonly Played[], usage: ThreadUsage) {
+function figuresOf(played: readonly Played[], usage: ThreadUsage, countUntil: number) {
   const done = Float64Array.from(played, ({ doneAtUs }) => doneAtUs).sort();
-  const fromUs = percentile(done, measuredShare.from);
-  const toUs = percentile(done, measuredShare.to);
-  const counted = done.length * (measuredShare.to - measuredShare.from);
+  const fromUs = percentile(done, countFrom);
+  const toUs = percentile(done, countUntil);
+  const counted = done.length * (countUntil - countFrom);
   const { mainUs, restUs } = usage.between(fromUs, toUs);
   const firstUs = played.reduce((least, { sentAtUs }) => Math.min(least, sentAtUs), Number.POSITIVE_INFINITY);
   return {

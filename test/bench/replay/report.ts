@@ -25,7 +25,7 @@ ${sections(result).join('\n\n')}
 - pgbench's traffic was captured once through the proxy, and lies in Kafka when the replayer starts: one process, \`asap\`, as many sessions
   as pgbench had clients. The mirror's tables are made anew before each replay, so that it answers what the source answered.
 - Figures are medians of the rounds; ratios are taken round by round. Rate and CPU are those between a quarter and 95 % of the
-  transactions: before it compilers warm up, after it sessions run out.
+  transactions (with several replayers 75 %): before it compilers warm up, after it sessions run out.
 - "no cost": a target that answers each exchange at once, in a process of its own.
 - Schedule: of each transaction's first exchange, the moment it was to be sent against the moment it was. Drift compares with production's own
   moments instead: by how much the distance grew from the first tenth of the transactions to the last.

@@ -13,7 +13,10 @@ const delayMs = 20;
 const connections = 16;
 /** Many short sessions, so that the partitions of each replayer have about as many. */
 const load: Load = { workload: 'select', protocol: 'simple', clients: 240 };
-const transactionsEach = 16;
+/** Enough that the compilers of four processes, which share two cores, have warmed up long before the end. */
+const transactionsEach = 100;
+/** Sessions are spread over partitions by chance: later, some replayers have fewer sessions left than connections. */
+const countUntil = 0.75;
 
 export async function measureScale(stage: Stage, say: Say): Promise<ScaleSample[]> {
   await resetTables(stage.source);
@@ -21,7 +24,9 @@ export async function measureScale(stage: Stage, say: Say): Promise<ScaleSample[
   const samples: ScaleSample[] = [];
   const flags = ['--pacing', 'asap', '--max-connections', String(connections), '--connect-give-up-ms', '600000'];
   for (const replayers of counts) {
-    const run = await withStub(delayMs, (targetPort) => replayOnce(stage, { captured, targetPort, flags, replayers }));
+    const run = await withStub(delayMs, (targetPort) =>
+      replayOnce(stage, { captured, targetPort, flags, replayers, countUntil }),
+    );
     const { perSecond, wholePerSecond, transactions, notReplayed } = run;
     samples.push({ replayers, delayMs, connections, perSecond, wholePerSecond, transactions, notReplayed });
     say(`${replayers} replayers: ${Math.round(perSecond)} tx/s, ${notReplayed} not replayed`);

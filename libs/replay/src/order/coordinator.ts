@@ -386,12 +386,27 @@ export class OrderCoordinator {
     const session = this.#sessions.get(envelope.sessionId) ?? { queued: 0, lastUs: 0 };
     session.queued += 1;
     session.lastUs = Math.max(placeMonoUs + offsetUs, session.lastUs);
-    this.#sessions.set(envelope.sessionId, session);
+    if (session.queued === 1) this.#sessions.set(envelope.sessionId, session);
+    // One literal: there is one of these for every exchange, and spreading pieces into it costs more than all the rest.
     return {
-      ...{ sessionId: envelope.sessionId, partition, source: key, clock, offsetUs },
-      ...{ afterSeq: Number(exchange.afterSeq), doneSeq, sentMonoUs, doneMonoUs },
-      ...{ kind, lostRace: lost, placeUs: session.lastUs },
-      ...{ state: 'queued', sentAtUs: 0, inTheWaySinceUs: 0, overdue: false, passed: false, mark: '' },
+      sessionId: envelope.sessionId,
+      partition,
+      source: key,
+      clock,
+      offsetUs,
+      afterSeq: Number(exchange.afterSeq),
+      doneSeq,
+      sentMonoUs,
+      doneMonoUs,
+      kind,
+      lostRace: lost,
+      placeUs: session.lastUs,
+      state: 'queued',
+      sentAtUs: 0,
+      inTheWaySinceUs: 0,
+      overdue: false,
+      passed: false,
+      mark: '',
     };
   }
 

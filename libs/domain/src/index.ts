@@ -1,6 +1,7 @@
 // Vocabulary of the project: what every part may import.
 export * from './config.ts';
 export * from './control.ts';
+export { parseControlRecord } from './control-record.ts';
 export * from './errors.ts';
 export * from './filters.ts';
 export * from './fold-status.ts';

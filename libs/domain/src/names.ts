@@ -18,6 +18,9 @@ export const resultsTopic = (environment: string, mirror: string, run: string = 
   `${mirrorPrefix(environment, mirror, run)}.results`;
 export const verdictsTopic = (environment: string, mirror: string, run: string = liveRun): string =>
   `${mirrorPrefix(environment, mirror, run)}.verdicts`;
+/** What the comparer's verdicts come to, per statement shape (compacted; partitions as the results'). */
+export const findingsTopic = (environment: string, mirror: string, run: string = liveRun): string =>
+  `${mirrorPrefix(environment, mirror, run)}.findings`;
 export const deadLetterTopic = (environment: string, mirror: string, run: string = liveRun): string =>
   `${mirrorPrefix(environment, mirror, run)}.dead-letter`;
 /** What a mirror's replayers tell each other of how far they are (ordered pacing; one partition). */

@@ -29,6 +29,8 @@ const answerSchema = z.object({
   sqlState: z.string(),
   latencyUs: count,
   raw: z.string().optional(),
+  /** Rows of this statement left out before the first one in `raw`. */
+  rowsBefore: count.optional(),
 });
 export type ExemplarAnswer = z.infer<typeof answerSchema>;
 
@@ -54,8 +56,21 @@ export const exemplarSchema = z.object({
   captured: answerSchema.optional(),
   replayed: answerSchema.optional(),
   rawTruncated: z.boolean(),
+  /** The raws hold this statement's frames alone; else those of its exchange, in which it is number `statement`. */
+  rawAlone: z.boolean(),
   /** For `suspect`: what it follows from. */
-  cause: z.object({ fingerprint: z.string(), envelope: z.string() }).optional(),
+  cause: z
+    .object({
+      fingerprint: z.string(),
+      class: z.string(),
+      sessionId: z.string(),
+      sessionSeq: offset,
+      offset,
+      index: count,
+      via: z.string(),
+      wouldBe: z.string(),
+    })
+    .optional(),
 });
 export type Exemplar = z.infer<typeof exemplarSchema>;
 
@@ -65,7 +80,7 @@ export const classCountSchema = z.object({
   firstSeenUs: atUs,
   lastSeenUs: atUs,
   /** Per column that differed: statements. A statement counts in each of its columns. Bounded; what came later is in `otherColumns`. */
-  columns: z.record(z.string(), count),
+  columns: z.array(z.object({ name: z.string(), count })),
   otherColumns: count,
   /** Per set of columns that differed together (names sorted): each statement is in one. Bounded; the rest is in `otherSets`. */
   columnSets: z.array(z.object({ columns: z.array(z.string()), count })),
@@ -113,8 +128,8 @@ export const aggregateSchema = z.object({
   otherErrors: count,
   latency: latencySchema,
   time: timeSumsSchema,
-  /** Statements of any shape that are `suspect` because of this one. */
-  suspects: count,
+  /** Statements of any shape that are `suspect` because of this one, by the class that this one had. */
+  suspects: z.partialRecord(className, count),
   firstSeenUs: atUs,
   lastSeenUs: atUs,
   /** The same by production's clock. */

@@ -3,6 +3,7 @@ import {
   controlTopic,
   deadLetterTopic,
   envelopesTopic,
+  findingsTopic,
   liveRun,
   MirrorstreamError,
   progressTopic,
@@ -49,10 +50,10 @@ function streamSpec(topic: string, partitions: number, options: TopicOptions): T
   };
 }
 
-function compactedSpec(topic: string, options: TopicOptions): TopicSpec {
+function compactedSpec(topic: string, options: TopicOptions, partitions = 1): TopicSpec {
   return {
     topic,
-    partitions: 1,
+    partitions,
     ...replication(options),
     config: {
       'cleanup.policy': 'compact',
@@ -80,7 +81,7 @@ export function sourceTopics(source: string, options: TopicOptions = {}): readon
   return [streamSpec(envelopesTopic(source), options.partitions ?? defaultPartitions, options)];
 }
 
-/** Results and verdicts have as many partitions as the envelopes: a session keeps its partition number throughout. */
+/** Results, verdicts and findings have as many partitions as the envelopes: a session keeps its partition number throughout. */
 export function mirrorTopics(
   environment: string,
   mirror: string,
@@ -91,6 +92,7 @@ export function mirrorTopics(
   return [
     streamSpec(resultsTopic(environment, mirror, run), partitions, options),
     streamSpec(verdictsTopic(environment, mirror, run), partitions, options),
+    compactedSpec(findingsTopic(environment, mirror, run), options, partitions),
     streamSpec(deadLetterTopic(environment, mirror, run), 1, options),
   ];
 }
@@ -123,7 +125,7 @@ export function ensureSourceTopics(admin: Admin, source: string, options: TopicO
   return admin.ensureTopics(sourceTopics(source, options));
 }
 
-/** Results, verdicts and dead letters of a mirror, or of a run on it. Throws `badInput` when one exists with another partition count. */
+/** Results, verdicts, findings and dead letters of a mirror, or of a run on it. Throws `badInput` when one exists with another partition count. */
 export function ensureMirrorTopics(
   admin: Admin,
   environment: string,

@@ -52,8 +52,18 @@ export const packages: Readonly<Record<string, PackageRule>> = {
     'pg-target',
     'service-kit',
   ]),
-  comparer: service('services/comparer', ['domain', 'envelope', 'compare', 'sql', 'kafka', 'service-kit']),
-  cli: service('services/cli', ['domain', 'pg-wire', 'envelope', 'compare', 'replay', 'kafka', 'service-kit', 'local']),
+  comparer: service('services/comparer', ['domain', 'envelope', 'compare', 'findings', 'sql', 'kafka', 'service-kit']),
+  cli: service('services/cli', [
+    'domain',
+    'pg-wire',
+    'envelope',
+    'compare',
+    'findings',
+    'replay',
+    'kafka',
+    'service-kit',
+    'local',
+  ]),
 };
 
 /** What a core package may take from Node: types and pure data structures, nothing that opens, waits or draws. */

@@ -3,12 +3,15 @@ import assert from 'node:assert/strict';
 import {
   type ComparerSnapshot,
   deadLetterTopic,
+  findingsTopic,
   resultsTopic,
   snapshotSchema,
+  statementClasses,
   statusTopic,
   verdictsTopic,
 } from '@mirrorstream/domain';
 import { decodeVerdictBatch, encodeResultBatch } from '@mirrorstream/envelope';
+import { aggregateRecordSchema } from '@mirrorstream/findings';
 import { type Admin, connectKafka, type IncomingRecord, type KafkaClient, type Producer } from '@mirrorstream/kafka';
 import { type SpawnedService, spawnService, uniqueName, waitFor } from '@mirrorstream/testkit';
 import { Expected, PARTITIONS, type ResultInit, ResultSource } from './comparer-stream.ts';
@@ -43,13 +46,13 @@ export class ComparerScene {
 
   async newMirror(): Promise<string> {
     const mirror = uniqueName('mirror');
-    const topics = [resultsTopic, verdictsTopic, deadLetterTopic].map((name) => name('default', mirror));
+    const topics = [resultsTopic, verdictsTopic, findingsTopic, deadLetterTopic].map((name) => name('default', mirror));
     await this.admin.ensureTopics(topics.map((topic) => ({ topic, partitions: PARTITIONS, config: {} })));
     return mirror;
   }
 
-  async startComparer(mirror: string): Promise<SpawnedService> {
-    const args = ['comparer', '--brokers', this.brokers, '--mirror', mirror, '--checkpoint-ms', '20'];
+  async startComparer(mirror: string, ...flags: string[]): Promise<SpawnedService> {
+    const args = ['comparer', '--brokers', this.brokers, '--mirror', mirror, '--checkpoint-ms', '20', ...flags];
     const service = await spawnService(args);
     await service.waitForLine(/"ready":true/);
     return service;
@@ -101,6 +104,23 @@ export class ComparerScene {
     return sum;
   }
 
+  /** Statements by class, from the newest record of each aggregate: each statement is in exactly one. */
+  async aggregated(mirror: string): Promise<Counts> {
+    const newest = new Map<string, Buffer>();
+    for (const { key, value } of await this.readAll(findingsTopic('default', mirror)))
+      newest.set(key?.toString() ?? '', value ?? Buffer.alloc(0));
+    const sum = new Map<string, number>();
+    for (const value of newest.values()) {
+      const { classes, calls } = aggregateRecordSchema.parse(JSON.parse(value.toString())).aggregate;
+      for (const [name, found] of Object.entries(classes)) sum.set(name, (sum.get(name) ?? 0) + (found?.count ?? 0));
+      assert.equal(
+        Object.values(classes).reduce((all, found) => all + (found?.count ?? 0), 0),
+        calls,
+      );
+    }
+    return sum;
+  }
+
   waitForResolved(mirror: string, least: number): Promise<unknown> {
     return waitFor(async () => resolved(await this.totals(mirror)) >= least, {
       what: `${least} transactions to be counted`,
@@ -122,6 +142,9 @@ export class ComparerScene {
 
   async assertExact(mirror: string, expected: Expected): Promise<void> {
     assert.deepEqual(sorted(await this.totals(mirror)), sorted(expected.counts));
+    const names: readonly string[] = statementClasses;
+    const statements = [...expected.counts].filter(([name]) => names.includes(name));
+    assert.deepEqual(sorted(await this.aggregated(mirror)), sorted(new Map(statements)));
     const judged = [...(await this.verdictsOf(mirror)).keys()].sort();
     assert.deepEqual(judged, [...expected.transactions].sort());
   }

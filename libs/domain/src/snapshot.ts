@@ -167,6 +167,8 @@ export const comparerSnapshotSchema = z.object({
   notCompared: z.partialRecord(z.enum(notComparedReasons), count),
   /** Results recognised as repeated, counted nowhere else. */
   duplicates: count,
+  /** Offset in the findings topic from which on records may hold results beyond `nextOffset` (decimal). Absent: from the beginning. */
+  findingsFrom: z.string().optional(),
   /** Highest session_seq counted per session: what recognises a repeated result. Ended sessions leave after a while. */
   sessions: z.record(z.string(), count),
 });

@@ -53,7 +53,6 @@ const ENTRY_BYTES = 96;
 
 export class GrowingAggregate {
   readonly fingerprint: string;
-  readonly shape: StatementShape;
   readonly #limits: AggregateLimits;
   readonly #classes: Partial<Record<StatementClass, Mutable<ClassCount>>>;
   readonly #notCompared: Partial<Record<NotComparedReason, number>>;
@@ -63,6 +62,7 @@ export class GrowingAggregate {
   readonly #logRatio: RunningMoments;
   readonly #differenceUs: RunningMoments;
   readonly #time: Mutable<TimeSums>;
+  #shape: StatementShape;
   #calls: number;
   #otherErrors: number;
   readonly #suspects: Partial<Record<StatementClass, number>>;
@@ -73,7 +73,7 @@ export class GrowingAggregate {
 
   constructor(fingerprint: string, shape: StatementShape, limits = aggregateLimits, saved: Aggregate | null = null) {
     this.fingerprint = fingerprint;
-    this.shape = shape;
+    this.#shape = shape;
     this.#limits = limits;
     this.#classes = structuredClone(saved?.classes ?? {});
     this.#notCompared = { ...saved?.notCompared };
@@ -101,8 +101,13 @@ export class GrowingAggregate {
     return this.#bytes + this.#exemplarBytes + this.#captured.sizeBytes + this.#replayed.sizeBytes;
   }
 
-  get calls(): number {
-    return this.#calls;
+  get isDescribed(): boolean {
+    return this.#shape.normalizedSql !== '';
+  }
+
+  describe(shape: StatementShape): void {
+    this.#bytes += 2 * (textLength(shape) - textLength(this.#shape));
+    this.#shape = shape;
   }
 
   add(seen: StatementSeen): void {
@@ -121,6 +126,10 @@ export class GrowingAggregate {
     this.#suspects[name] = (this.#suspects[name] ?? 0) + 1;
     this.#seenUs = widened(this.#seenUs, atUs);
     this.#capturedUs = widened(this.#capturedUs, capturedAtUs);
+  }
+
+  hasAny(classes: readonly StatementClass[]): boolean {
+    return classes.some((name) => this.#classes[name] !== undefined);
   }
 
   /** Whether one more example of the class would be kept. */
@@ -143,9 +152,9 @@ export class GrowingAggregate {
   toData(): Aggregate {
     return {
       fingerprint: this.fingerprint,
-      normalizedSql: this.shape.normalizedSql,
-      verb: this.shape.verb,
-      tables: [...this.shape.tables],
+      normalizedSql: this.#shape.normalizedSql,
+      verb: this.#shape.verb,
+      tables: [...this.#shape.tables],
       calls: this.#calls,
       classes: this.#classes,
       notCompared: this.#notCompared,

@@ -1,10 +1,5 @@
 // Puts aggregates of one shape together: of several partitions, of several stretches of time, of several control mirrors.
-import {
-  type NotComparedReason,
-  notComparedReasons,
-  type StatementClass,
-  statementClasses,
-} from '@mirrorstream/domain';
+import { notComparedReasons, type StatementClass, statementClasses } from '@mirrorstream/domain';
 import { mergeSketches } from './latency-sketch.ts';
 import type { Aggregate, ClassCount, ErrorTransition, Exemplar } from './model.ts';
 import { mergeMoments } from './moments.ts';

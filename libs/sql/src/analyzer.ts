@@ -37,6 +37,8 @@ export interface SqlAnalyzer {
   sideEffects(sql: string): ReadonlySet<SideEffect>;
   /** What it does and to which tables; of a text that does not parse, `unknown`. */
   facts(sql: string): StatementFacts;
+  /** Whether the text is in the cache: looking at it costs nothing more. */
+  isKnown(sql: string): boolean;
   stats(): SqlAnalyzerStats;
 }
 
@@ -107,6 +109,10 @@ class CachedAnalyzer implements SqlAnalyzer {
     const shape = this.shapeOf(sql);
     shape.facts ??= shape.parsed ? parsedFacts(sql) : unknownStatement;
     return shape.facts;
+  }
+
+  isKnown(sql: string): boolean {
+    return this.cache.has(sql);
   }
 
   stats(): SqlAnalyzerStats {

@@ -20,6 +20,11 @@ export class BoundedCache<Value> {
     return this.entries.size;
   }
 
+  /** Without counting, and without making it younger. */
+  has(key: string): boolean {
+    return this.entries.has(key);
+  }
+
   get(key: string): Value | undefined {
     const entry = this.entries.get(key);
     if (entry === undefined) {

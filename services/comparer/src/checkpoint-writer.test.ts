@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import type { OutgoingRecord, Producer } from '@mirrorstream/kafka';
 import { CheckpointWriter, type CheckpointWriterOptions } from './checkpoint-writer.ts';
+import { neverBehind, tableOf } from './findings.fixture.ts';
 import { PartitionLedger } from './ledger.ts';
 import { PartitionLane } from './partition-lane.ts';
 
@@ -34,7 +35,8 @@ function setUp(of: Partial<CheckpointWriterOptions> = {}) {
   );
   const lanes = [0, 1, 2].map((partition) => {
     const identity = { environment: 'default', mirror: 'm', partition };
-    return new PartitionLane(partition, new PartitionLedger(identity, { maxEnded: 10, maxBytes: 10_000 }, null), 0);
+    const ledger = new PartitionLedger(identity, { maxEnded: 10, maxBytes: 10_000 }, null);
+    return new PartitionLane(partition, ledger, tableOf(partition), neverBehind, 0);
   });
   const move = () => {
     for (const lane of lanes) lane.ledger.nextOffset += 1n;

@@ -1,5 +1,12 @@
 // The comparer's shell: reads results in slices, hands verdicts to the batcher, keeps checkpoints, gives partitions up and takes them on.
-import { type ComparerSnapshot, comparerGroup, deadLetterTopic, liveRun, resultsTopic } from '@mirrorstream/domain';
+import {
+  type ComparerSnapshot,
+  comparerGroup,
+  deadLetterTopic,
+  findingsTopic,
+  liveRun,
+  resultsTopic,
+} from '@mirrorstream/domain';
 import {
   type Admin,
   type Batcher,
@@ -19,7 +26,12 @@ import { CheckpointWriter } from './checkpoint-writer.ts';
 import { readCheckpoints } from './checkpoints.ts';
 import type { ComparerConfig } from './config.ts';
 import { ExemplarQuota } from './exemplar-quota.ts';
+import { FindingsFold } from './findings-fold.ts';
+import { readFindings } from './findings-restore.ts';
+import { FindingsTable, type SavedFindings } from './findings-table.ts';
+import { FindingsWriter } from './findings-writer.ts';
 import { Judge } from './judge.ts';
+import { LagRelief } from './lag-relief.ts';
 import { PartitionLedger } from './ledger.ts';
 import { comparerMetrics, type Work } from './metrics.ts';
 import { PartitionLane } from './partition-lane.ts';
@@ -30,12 +42,19 @@ interface Offered {
   readonly epoch: number;
 }
 
+/** Of the topics that others made. */
+export interface PartitionCounts {
+  readonly deadLetters: number;
+  readonly findings: number;
+}
+
 /** What the comparer is made of; opened by main, closed by stop(). */
 export interface ComparerParts {
   readonly client: KafkaClient;
   readonly admin: Admin;
   readonly verdictProducer: Producer;
   readonly checkpointProducer: Producer;
+  readonly findingsProducer: Producer;
   readonly sql: SqlAnalyzer;
 }
 
@@ -46,6 +65,8 @@ export class Comparer implements RunningService {
   private readonly topic: string;
   private readonly batcher: Batcher;
   private readonly checkpoints: CheckpointWriter;
+  private readonly findings: FindingsWriter;
+  private readonly findingsPartitions: number;
   private readonly processor: RecordProcessor;
   private readonly lanes = new Map<number, PartitionLane>();
   private readonly offered = new Map<OutgoingRecord, Offered>();
@@ -54,8 +75,10 @@ export class Comparer implements RunningService {
   private timer: NodeJS.Timeout | null = null;
   private pumpScheduled = false;
   private stopping = false;
+  /** Between assignments no aggregate goes out: another process may own its partition next. */
+  private rebalancing = false;
 
-  constructor(config: ComparerConfig, kit: ServiceKit, parts: ComparerParts, deadLetterPartitions: number) {
+  constructor(config: ComparerConfig, kit: ServiceKit, parts: ComparerParts, partitions: PartitionCounts) {
     this.config = config;
     this.kit = kit;
     this.parts = parts;
@@ -75,12 +98,19 @@ export class Comparer implements RunningService {
       this.checkpointEvents(),
       Date.now,
     );
+    this.findings = new FindingsWriter(parts.findingsProducer, config.findings, this.findingsEvents(), Date.now);
+    this.findingsPartitions = partitions.findings;
     const quota = new ExemplarQuota(config.exemplars);
+    const relief = new LagRelief(parts.sql, quota);
+    const { maxNormalizedChars } = config.judge;
+    const fold = new FindingsFold(parts.sql, { exemplarValues: config.exemplarValues, maxNormalizedChars });
     this.processor = new RecordProcessor(
-      { ...config, resultsTopic: this.topic, deadLetterPartitions },
+      { ...config, resultsTopic: this.topic, deadLetterPartitions: partitions.deadLetters },
       new Judge(parts.sql, quota, config.judge),
+      { fold, relief },
     );
-    const sources = { work: this.work, batcher: this.batcher, lanes: () => this.lanes.values() };
+    const { work, batcher, findings } = this;
+    const sources = { work, batcher, findings, relief, sql: parts.sql, lanes: () => this.lanes.values() };
     for (const metric of comparerMetrics(sources)) kit.metrics.register(metric);
   }
 
@@ -90,11 +120,15 @@ export class Comparer implements RunningService {
       { group: comparerGroup(this.config.environment, this.config.mirror, this.config.run), topics: [this.topic] },
       {
         onAssigned: (assigned) => this.takeOver(assigned.map((at) => at.partition)),
+        onRevoking: () => this.holdFindings(),
         onBatch: (batch) => this.receive(batch),
         onCrash: (error) => this.kit.fatal(error),
       },
     );
-    this.timer = setInterval(() => this.checkpoints.tick(this.lanes.values()), this.config.checkpointMs);
+    this.timer = setInterval(() => {
+      this.checkpoints.tick(this.lanes.values());
+      void this.publishFindings();
+    }, this.config.checkpointMs);
   }
 
   get partitions(): readonly number[] {
@@ -111,6 +145,7 @@ export class Comparer implements RunningService {
     await beforeDeadline(this.consumer?.stop() ?? Promise.resolve(), until);
     await this.batcher.close(Math.max(0, until - Date.now()));
     await this.parts.checkpointProducer.close();
+    await this.parts.findingsProducer.close();
     await this.parts.verdictProducer.close();
     await this.parts.admin.close();
     await this.parts.client.close();
@@ -127,6 +162,7 @@ export class Comparer implements RunningService {
     for (const partition of this.partitions) if (!partitions.includes(partition)) this.lanes.delete(partition);
     const fresh = partitions.filter((partition) => !this.lanes.has(partition));
     if (fresh.length > 0) await this.openLanes(fresh);
+    this.rebalancing = false;
     this.kit.logger.info({ partitions: partitions.length, fresh: fresh.length }, 'partitions assigned');
     const starts = new Map<string, StartPosition>();
     for (const lane of this.lanes.values())
@@ -139,6 +175,7 @@ export class Comparer implements RunningService {
     const { environment, mirror, run } = this.config;
     const place = { environment, mirror, ...(run === liveRun ? {} : { run }) };
     const saved = await readCheckpoints(this.parts.client, this.parts.admin, { ...place, partitions });
+    const findings = await this.restorable(partitions, saved);
     const offsets = new Map((await this.parts.admin.offsets(this.topic)).map((one) => [one.partition, one]));
     for (const partition of partitions) {
       const low = offsets.get(partition)?.low ?? 0n;
@@ -146,8 +183,35 @@ export class Comparer implements RunningService {
       const identity = { ...place, partition };
       const ledger = new PartitionLedger(identity, this.config.sessions, checkpoint, low);
       this.checkPosition(ledger, checkpoint, low, offsets.get(partition)?.high ?? low);
-      this.lanes.set(partition, new PartitionLane(partition, ledger, Date.now()));
+      const high = offsets.get(partition)?.high ?? low;
+      const table = new FindingsTable(
+        this.findingsPlace(partition),
+        ledger.nextOffset,
+        within(findings.get(partition), high),
+      );
+      this.lanes.set(partition, new PartitionLane(partition, ledger, table, this.config.lag, Date.now()));
     }
+  }
+
+  private restorable(
+    partitions: readonly number[],
+    saved: ReadonlyMap<number, ComparerSnapshot>,
+  ): ReturnType<typeof readFindings> {
+    const { client, admin } = this.parts;
+    return readFindings(client, admin, {
+      places: partitions.map((partition) => ({
+        ...this.findingsPlace(partition),
+        needFrom: BigInt(saved.get(partition)?.findingsFrom ?? '0'),
+      })),
+      maxRecords: Math.ceil(this.config.maxRestoredFindings / partitions.length),
+      maxBytes: Math.ceil(this.config.maxFindingsBytes / 2 / partitions.length),
+    });
+  }
+
+  private findingsPlace(partition: number): FindingsTable['place'] {
+    const { environment, mirror, run } = this.config;
+    const topic = findingsTopic(environment, mirror, run);
+    return { environment, mirror, run, topic, partition, topicPartition: partition % this.findingsPartitions };
   }
 
   /** Results that were deleted uncounted, or a topic that was made anew, cannot be made good; they are said. */
@@ -204,7 +268,14 @@ export class Comparer implements RunningService {
     this.offer(lane);
     const record = lane.take();
     if (record === null) return false;
-    const { outgoing, undecodable, results } = this.processor.process(lane.ledger, lane.partition, record);
+    const stage = lane.lag.observe(Date.now() - record.timestampMs);
+    const { findings: table } = lane;
+    const { outgoing, undecodable, results } = this.processor.process(lane.ledger, lane.partition, record, {
+      table,
+      stage,
+    });
+    table.evictBeyond(this.config.maxFindingsBytes / this.lanes.size);
+    if (table.isFull) void this.publishFindings();
     this.work.records += 1;
     this.work.results += results;
     if (undecodable !== null) this.reportUndecodable(lane.partition, record.offset, undecodable);
@@ -237,6 +308,33 @@ export class Comparer implements RunningService {
     if (lane.hasWork) this.schedulePump();
   }
 
+  // Publishing findings ---------------------------------------------------------------------------------------------
+
+  private async publishFindings(hurry = false): Promise<void> {
+    if (this.rebalancing) return;
+    await this.findings.publish(
+      [...this.lanes.values()].map((lane) => lane.findings),
+      hurry,
+    );
+  }
+
+  private findingsEvents(): ConstructorParameters<typeof FindingsWriter>[2] {
+    return {
+      onPublished: () => {
+        void this.checkpoints.publishReady(this.lanes.values());
+        this.schedulePump();
+      },
+      onAvailability: (available, error) => this.logAvailability('findings', available, error),
+      onRefused: (error) => this.kit.fatal(error),
+    };
+  }
+
+  /** What is under way settles before another process may take a partition on. */
+  private async holdFindings(): Promise<void> {
+    this.rebalancing = true;
+    await this.findings.settle();
+  }
+
   // Publishing ------------------------------------------------------------------------------------------------------
 
   private checkpointEvents(): ConstructorParameters<typeof CheckpointWriter>[2] {
@@ -262,6 +360,7 @@ export class Comparer implements RunningService {
         if (lanes.every((lane) => lane.isSettled)) return;
       }
       await beforeDeadline(this.batcher.flush(), until);
+      await beforeDeadline(this.publishFindings(true), until);
       await beforeDeadline(this.checkpoints.publishReady(lanes), until);
       await beforeDeadline(new Promise(() => {}), Math.min(until, Date.now() + SETTLE_EVERY_MS));
     }
@@ -301,6 +400,10 @@ export class Comparer implements RunningService {
     return { topic: this.topic, partition };
   }
 }
+
+/** What goes beyond the end of the results is of a topic that was deleted and made anew. */
+const within = (saved: SavedFindings | undefined, high: bigint): SavedFindings | undefined =>
+  saved === undefined ? undefined : { ...saved, records: saved.records.filter(({ upTo }) => BigInt(upTo) <= high) };
 
 /** Of the time to stop: kept for leaving the group and closing connections. */
 const CLOSING_SHARE = 0.3;

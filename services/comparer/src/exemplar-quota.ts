@@ -8,6 +8,10 @@ export interface ExemplarLimits {
 }
 
 export class ExemplarQuota {
+  /** No examples for now: the comparer is behind. */
+  closed = false;
+  /** Examples not given because of that. */
+  withheld = 0;
   private readonly limits: ExemplarLimits;
   private readonly taken = new Map<string, number>();
 
@@ -21,6 +25,10 @@ export class ExemplarQuota {
     const count = this.taken.get(key);
     if (count === undefined && this.taken.size >= this.limits.maxShapes) return false;
     if ((count ?? 0) >= this.limits.perShape) return false;
+    if (this.closed) {
+      this.withheld += 1;
+      return false;
+    }
     this.taken.set(key, (count ?? 0) + 1);
     return true;
   }

@@ -1,5 +1,5 @@
 // Composition root of the comparer.
-import { deadLetterTopic, resultsTopic, statusTopic, verdictsTopic } from '@mirrorstream/domain';
+import { deadLetterTopic, findingsTopic, resultsTopic, statusTopic, verdictsTopic } from '@mirrorstream/domain';
 import { connectKafka } from '@mirrorstream/kafka';
 import { type RunningService, runService, type ServiceKit, waitForTopic } from '@mirrorstream/service-kit';
 import { createSqlAnalyzer } from '@mirrorstream/sql';
@@ -22,10 +22,11 @@ export function main(argv: readonly string[]): Promise<number> {
 
 async function start(config: ComparerConfig, kit: ServiceKit): Promise<RunningService> {
   const client = connectKafka(config.kafka, kit.logger);
-  const [sql, admin, verdictProducer, checkpointProducer] = await Promise.all([
-    createSqlAnalyzer(),
+  const [sql, admin, verdictProducer, checkpointProducer, findingsProducer] = await Promise.all([
+    createSqlAnalyzer(config.fingerprintCache),
     client.admin(),
     client.producer(),
+    client.producer({ compression: 'zstd' }),
     client.producer({ compression: 'zstd' }),
   ]);
   const { environment, mirror, run } = config;
@@ -36,8 +37,12 @@ async function start(config: ComparerConfig, kit: ServiceKit): Promise<RunningSe
     hint: 'Start the mirror with `mirrorstream up`, or make the topics of the mirror first.',
   };
   for (const topic of required) await waitForTopic(admin, topic, wait);
-  const deadLetters = await waitForTopic(admin, deadLetterTopic(environment, mirror, run), wait);
-  const comparer = new Comparer(config, kit, { client, admin, verdictProducer, checkpointProducer, sql }, deadLetters);
+  const partitions = {
+    deadLetters: await waitForTopic(admin, deadLetterTopic(environment, mirror, run), wait),
+    findings: await waitForTopic(admin, findingsTopic(environment, mirror, run), wait),
+  };
+  const parts = { client, admin, verdictProducer, checkpointProducer, findingsProducer, sql };
+  const comparer = new Comparer(config, kit, parts, partitions);
   await comparer.start();
   kit.ready({ environment, mirror, run, instance: config.instance, partitions: comparer.partitions.length });
   return comparer;

@@ -2,6 +2,10 @@
 import { statementClasses, transactionOutcomes } from '@mirrorstream/domain';
 import type { Batcher } from '@mirrorstream/kafka';
 import type { Metric, MetricSample } from '@mirrorstream/service-kit';
+import type { SqlAnalyzer } from '@mirrorstream/sql';
+import type { FindingsWriter } from './findings-writer.ts';
+import { lagStages } from './lag-guard.ts';
+import { type LagRelief, reliefs } from './lag-relief.ts';
 import type { PartitionLane } from './partition-lane.ts';
 
 /** What this process has done since it started. The lasting counts are the ledgers'. */
@@ -15,11 +19,14 @@ export interface Work {
 export interface MetricSources {
   readonly work: Work;
   readonly batcher: Batcher;
+  readonly findings: FindingsWriter;
+  readonly relief: LagRelief;
+  readonly sql: SqlAnalyzer;
   readonly lanes: () => Iterable<PartitionLane>;
 }
 
 /** Counters over the partitions this process owns continue over restarts; they leave with a partition. */
-export function comparerMetrics({ work, batcher, lanes }: MetricSources): readonly Metric[] {
+export function comparerMetrics({ work, batcher, findings, relief, sql, lanes }: MetricSources): readonly Metric[] {
   const counter = (name: string, help: string, read: Metric['read']): Metric => ({
     name: `mirrorstream_comparer_${name}_total`,
     help,
@@ -66,6 +73,51 @@ export function comparerMetrics({ work, batcher, lanes }: MetricSources): readon
       perLane((lane) => lane.queuedBytes),
     ),
     gauge('buffered_bytes', 'Verdicts not yet acknowledged', () => batcher.stats().bufferedBytes),
+    counter('findings_published', 'Records of aggregates acknowledged by Kafka', () => findings.published),
+    counter(
+      'findings_evicted',
+      'Aggregates published and forgotten because memory was short',
+      perLane((lane) => lane.findings.stats.evicted),
+    ),
+    gauge(
+      'findings_shapes',
+      'Aggregates in memory: one per statement shape and partition',
+      perLane((lane) => lane.findings.stats.shapes),
+    ),
+    gauge(
+      'findings_bytes',
+      'Memory of aggregates, about',
+      perLane((lane) => lane.findings.stats.sizeBytes),
+    ),
+    gauge(
+      'findings_waiting_bytes',
+      'Aggregates made into records and not acknowledged yet',
+      perLane((lane) => lane.findings.stats.waitingBytes),
+    ),
+    gauge('lag_stage_partitions', 'Partitions by how much of the work is done', () =>
+      lagStages.map(
+        (stage): MetricSample => ({
+          labels: { stage },
+          value: [...lanes()].filter((lane) => lane.lag.stage === stage).length,
+        }),
+      ),
+    ),
+    counter('lag_dropped', 'Left out because the comparer was behind, by what', () =>
+      reliefs.map((what): MetricSample => ({ labels: { what }, value: relief.dropped[what] })),
+    ),
+    counter('fingerprint_cache_lookups', 'Looks at the text of a statement, by whether its shape was known', () => {
+      const { hits, misses } = sql.stats();
+      return [
+        { labels: { found: 'hit' }, value: hits },
+        { labels: { found: 'miss' }, value: misses },
+      ];
+    }),
+    counter('lexical_shapes', "Texts the parser rejects, whose shape is their tokens'", () => sql.stats().lexical),
+    gauge(
+      'fingerprint_cache_bytes',
+      'Memory of the texts whose shape is remembered, about',
+      () => sql.stats().sizeBytes,
+    ),
     gauge('partitions', 'Partitions this process owns', () => [...lanes()].length),
   ];
 }

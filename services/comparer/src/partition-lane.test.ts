@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
+import { neverBehind, tableOf } from './findings.fixture.ts';
 import { PartitionLedger } from './ledger.ts';
 import { PartitionLane } from './partition-lane.ts';
 
@@ -22,7 +23,7 @@ function openLane() {
     null,
     5n,
   );
-  const lane = new PartitionLane(0, ledger, 0);
+  const lane = new PartitionLane(0, ledger, tableOf(0, 5n), neverBehind, 0);
   const epochs: number[] = [];
   const offer = () => {
     lane.offerAll((_, epoch) => {

@@ -1,9 +1,12 @@
 // One assigned partition: the records that wait, the ledger, and the checkpoint that may be published once its verdicts are safe.
 //
 // A checkpoint covers a record only when the verdicts of that record are acknowledged. So it is frozen first (a copy of the ledger,
-// when everything made so far was handed to the batcher), and published when all that was handed over before is settled.
+// when everything made so far was handed to the batcher), and published when all that was handed over before is settled, and the
+// aggregates that have changed until then are published.
 import { snapshotKey, statusTopic } from '@mirrorstream/domain';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
+import type { FindingsTable } from './findings-table.ts';
+import { LagGuard, type LagThresholds } from './lag-guard.ts';
 import type { PartitionLedger } from './ledger.ts';
 
 export interface Checkpoint {
@@ -17,6 +20,8 @@ const RECORD_OVERHEAD_BYTES = 100;
 export class PartitionLane {
   readonly partition: number;
   readonly ledger: PartitionLedger;
+  readonly findings: FindingsTable;
+  readonly lag: LagGuard;
   /** Bytes of records that wait to be counted. */
   queuedBytes = 0;
   /** Fetching is paused. */
@@ -34,9 +39,17 @@ export class PartitionLane {
   private frozenOffset: bigint;
   private publishedAtMs: number;
 
-  constructor(partition: number, ledger: PartitionLedger, nowMs: number) {
+  constructor(
+    partition: number,
+    ledger: PartitionLedger,
+    findings: FindingsTable,
+    thresholds: LagThresholds,
+    nowMs: number,
+  ) {
     this.partition = partition;
     this.ledger = ledger;
+    this.findings = findings;
+    this.lag = new LagGuard(thresholds);
     this.expectedOffset = ledger.nextOffset;
     this.frozenOffset = ledger.nextOffset;
     this.publishedAtMs = nowMs;
@@ -51,9 +64,9 @@ export class PartitionLane {
     }
   }
 
-  /** The next record to count; null while there is none, or while verdicts wait for room. */
+  /** The next record to count; null while there is none, or while verdicts or aggregates wait for room. */
   take(): IncomingRecord | null {
-    if (this.unoffered.length > 0) return null;
+    if (this.unoffered.length > 0 || this.findings.isFull) return null;
     const record = this.queue[this.head];
     if (record === undefined) return null;
     this.head += 1;
@@ -99,7 +112,7 @@ export class PartitionLane {
     if (this.frozen !== null || this.unoffered.length > 0) return;
     const moved = this.ledger.nextOffset !== this.frozenOffset;
     if (!moved && nowMs - this.publishedAtMs < maxAgeMs) return;
-    const snapshot = this.ledger.snapshot(nowMs);
+    const snapshot = { ...this.ledger.snapshot(nowMs), findingsFrom: String(this.findings.needFrom) };
     const value = Buffer.from(JSON.stringify(snapshot));
     this.frozen = {
       record: { topic: statusTopic, partition: 0, key: snapshotKey(snapshot), value },
@@ -107,14 +120,15 @@ export class PartitionLane {
       sizeBytes: value.length,
     };
     this.frozenOffset = this.ledger.nextOffset;
+    this.findings.cover();
     this.epoch += 1;
     this.unsettledBefore = this.unsettledSince;
     this.unsettledSince = 0;
   }
 
-  /** The frozen checkpoint, once all verdicts it covers are settled. */
+  /** The frozen checkpoint, once all verdicts it covers are settled and all aggregates published. */
   ready(): Checkpoint | null {
-    return this.unsettledBefore === 0 ? this.frozen : null;
+    return this.unsettledBefore === 0 && this.findings.isCovered ? this.frozen : null;
   }
 
   published(nowMs: number): void {

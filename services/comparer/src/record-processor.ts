@@ -12,7 +12,11 @@ import {
   retryHeader,
 } from '@mirrorstream/envelope';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
+import type { FindingsFold } from './findings-fold.ts';
+import type { FindingsTable } from './findings-table.ts';
 import type { Judge, VerdictInit } from './judge.ts';
+import type { LagStage } from './lag-guard.ts';
+import type { LagRelief } from './lag-relief.ts';
 import type { PartitionLedger } from './ledger.ts';
 
 export interface RecordProcessorOptions {
@@ -38,17 +42,45 @@ interface JudgedResult {
   readonly sizeBytes: number;
 }
 
+/** What keeps the aggregates, and what is left out when the comparer is behind. */
+export interface Aggregation {
+  readonly fold: FindingsFold;
+  readonly relief: LagRelief;
+}
+
+/** Of the partition whose record is counted. */
+export interface Aggregates {
+  readonly table: FindingsTable;
+  readonly stage: LagStage;
+}
+
 export class RecordProcessor {
   private readonly options: RecordProcessorOptions;
   private readonly judge: Judge;
+  private readonly aggregation: Aggregation | null;
+  private aggregates: Aggregates | null = null;
 
-  constructor(options: RecordProcessorOptions, judge: Judge) {
+  constructor(options: RecordProcessorOptions, judge: Judge, aggregation: Aggregation | null = null) {
     this.options = options;
     this.judge = judge;
+    this.aggregation = aggregation;
   }
 
-  /** Counts everything the record holds, and moves the ledger's position past it. */
-  process(ledger: PartitionLedger, partition: number, record: IncomingRecord): ProcessedRecord {
+  /** Counts everything the record holds, in the ledger and in the aggregates, and moves both positions past it. */
+  process(
+    ledger: PartitionLedger,
+    partition: number,
+    record: IncomingRecord,
+    aggregates: Aggregates | null = null,
+  ): ProcessedRecord {
+    this.aggregates = aggregates;
+    aggregates?.table.begin(record.offset);
+    const processed = this.count(ledger, partition, record);
+    aggregates?.table.end(record.offset);
+    return processed;
+  }
+
+  private count(ledger: PartitionLedger, partition: number, record: IncomingRecord): ProcessedRecord {
     ledger.nextOffset = record.offset + 1n;
     let batch: ResultBatch;
     try {
@@ -91,9 +123,13 @@ export class RecordProcessor {
     });
   }
 
-  private judgeOne(ledger: PartitionLedger, result: Result, ref: EnvelopeRef, offset: bigint): JudgedResult {
+  private judgeOne(ledger: PartitionLedger, full: Result, ref: EnvelopeRef, offset: bigint): JudgedResult {
+    const { aggregation, aggregates } = this;
+    const known = aggregation === null || aggregates === null ? null : { ...aggregation, ...aggregates };
+    const result = known === null ? full : known.relief.lighten(full, known.stage, known.table);
     const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset);
     for (const found of classes) ledger.countStatement(found satisfies Classification);
+    known?.fold.add(known.table, result, ref, verdict, offset);
     return { verdict, sizeBytes };
   }
 

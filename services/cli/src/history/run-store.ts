@@ -2,6 +2,7 @@
 import {
   comparerGroup,
   deadLetterTopic,
+  findingsTopic,
   type ImportSnapshot,
   importKey,
   type RunSnapshot,
@@ -99,10 +100,12 @@ export async function eraseSnapshots(producer: Producer, keys: readonly string[]
   await producer.send(keys.map((key) => ({ topic: statusTopic, partition: 0, key, value: null })));
 }
 
-/** Results, verdicts, dead letters, positions and counts of a run; its own record goes last, so that an interrupted deletion is seen. */
+/** Results, verdicts, findings, dead letters, positions and counts of a run; its own record goes last, so that an interrupted deletion is seen. */
 export async function deleteRun(store: RunStore, admin: Admin, producer: Producer, run: RunSnapshot): Promise<void> {
   const { environment, mirror, run: name } = run;
-  const topics = [resultsTopic, verdictsTopic, deadLetterTopic].map((topic) => topic(environment, mirror, name));
+  const topics = [resultsTopic, verdictsTopic, findingsTopic, deadLetterTopic].map((topic) =>
+    topic(environment, mirror, name),
+  );
   await admin.deleteGroups([replayerGroup(environment, mirror, name), comparerGroup(environment, mirror, name)]);
   await admin.deleteTopics(topics);
   await eraseSnapshots(producer, [...store.of(mirror, name).map(snapshotKey), snapshotKey(run)]);

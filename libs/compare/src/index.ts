@@ -1,6 +1,7 @@
 // Digests of answers and what a difference between two of them is called.
 export { AnswerDigester, type AnswerDigesterOptions } from './pg/answer-digester.ts';
-export { type Classification, type ComparedObservation, classify, notCompared, verbOf } from './pg/classify.ts';
+export { type AnswerRules, type ColumnRule, noRules, plainColumn, type RulesOf } from './pg/answer-rules.ts';
+export { type Classification, type ComparedObservation, classify, match, notCompared, verbOf } from './pg/classify.ts';
 export {
   type AnswerColumn,
   type AnswerError,
@@ -8,6 +9,7 @@ export {
   type DecodeLimits,
   decodeAnswer,
 } from './pg/decode-answer.ts';
-export { oneLine, type RawAnswers } from './pg/difference.ts';
+export type { RawAnswers } from './pg/difference.ts';
+export { oneLine } from './pg/one-line.ts';
 export { describeSqlState, sqlStateName } from './pg/sql-state.ts';
 export type { RawAnswer, StatementEndName } from './pg/statement-frames.ts';

@@ -147,6 +147,16 @@ export const replayerSnapshotSchema = z.object({
 });
 export type ReplayerSnapshot = z.infer<typeof replayerSnapshotSchema>;
 
+const cause = z.object({
+  sessionId: z.string(),
+  sessionSeq: z.string(),
+  /** Of the EnvelopeBatch, and the position in it. */
+  offset: z.string(),
+  index: count,
+  fingerprint: z.string(),
+  class: z.enum(statementClasses),
+});
+
 /**
  * Counts of one partition of one mirror's results, and the place to resume. Key: `comparer/<environment>/<mirror>/<partition>`, of a
  * run `comparer/<environment>/<mirror>/<run>/<partition>`.
@@ -171,6 +181,26 @@ export const comparerSnapshotSchema = z.object({
   findingsFrom: z.string().optional(),
   /** Highest session_seq counted per session: what recognises a repeated result. Ended sessions leave after a while. */
   sessions: z.record(z.string(), count),
+  /** Divergences that later ones may come from: by table, and by session. */
+  causes: z
+    .object({
+      tables: z.array(z.tuple([z.string(), cause])).readonly(),
+      sessions: z
+        .array(
+          z.tuple([
+            z.string(),
+            z.object({
+              seq: z.string(),
+              transaction: cause.nullable(),
+              written: z.array(z.string()).readonly(),
+              session: cause.nullable(),
+              failure: cause.nullable(),
+            }),
+          ]),
+        )
+        .readonly(),
+    })
+    .optional(),
 });
 export type ComparerSnapshot = z.infer<typeof comparerSnapshotSchema>;
 

@@ -30,6 +30,8 @@ const observation = (i: number): ObservationDraft => ({
   columnCount: 1,
   latencyUs: 300 + i,
   firstRowUs: 0,
+  errorHi: 0,
+  errorLo: 0,
 });
 
 const exchange = (index: number): ExchangeDraft => ({

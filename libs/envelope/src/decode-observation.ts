@@ -20,6 +20,7 @@ export function decodeObservation(reader: ProtoReader): Observation {
     columnCount: 0,
     latencyUs: 0n,
     firstRowUs: 0n,
+    errorDigest: 0n,
   };
   while (reader.field()) {
     switch (reader.tag) {
@@ -61,6 +62,9 @@ export function decodeObservation(reader: ProtoReader): Observation {
         break;
       case 0x68:
         observation.firstRowUs = reader.uint64();
+        break;
+      case 0x71:
+        observation.errorDigest = reader.fixed64();
         break;
       default:
         reader.skip();

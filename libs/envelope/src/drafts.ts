@@ -28,6 +28,8 @@ export interface ObservationDraft {
   columnCount: number;
   latencyUs: number;
   firstRowUs: number;
+  errorHi: number;
+  errorLo: number;
 }
 
 export interface AnswerDraft {

@@ -20,6 +20,7 @@ const T = {
   columnCount: varint(11),
   latencyUs: varint(12),
   firstRowUs: varint(13),
+  errorDigest: fixed64(14),
 } as const;
 
 /** A nested message under the tag. */
@@ -38,5 +39,6 @@ export function encodeObservation(writer: ProtoWriter, tag: number, observation:
   writer.uint(T.columnCount, observation.columnCount);
   writer.uint(T.latencyUs, observation.latencyUs);
   writer.uint(T.firstRowUs, observation.firstRowUs);
+  writer.fixed64(T.errorDigest, observation.errorHi, observation.errorLo);
   writer.end(mark);
 }

@@ -77,7 +77,7 @@ function generated(results: readonly ResultDraft[]): Uint8Array {
 }
 
 function stored(draft: ObservationDraft) {
-  const { orderedHi, orderedLo, multisetHi, multisetLo, columnsHi, columnsLo, ...fields } = draft;
+  const { orderedHi, orderedLo, multisetHi, multisetLo, columnsHi, columnsLo, errorHi, errorLo, ...fields } = draft;
   const joined = (hi: number, lo: number): bigint => (BigInt(hi) << 32n) | BigInt(lo);
   return {
     ...fields,
@@ -88,6 +88,7 @@ function stored(draft: ObservationDraft) {
     orderedDigest: joined(orderedHi, orderedLo),
     multisetDigest: joined(multisetHi, multisetLo),
     columnsDigest: joined(columnsHi, columnsLo),
+    errorDigest: joined(errorHi, errorLo),
   };
 }
 

@@ -100,6 +100,8 @@ export function sampleObservation(random: Random): ObservationDraft {
     columnCount: below(random, 300),
     latencyUs: number(random),
     firstRowUs: number(random),
+    errorHi: u32(random),
+    errorLo: u32(random),
   };
 }
 
@@ -223,6 +225,7 @@ function exchangeInit(draft: ExchangeDraft): MessageInitShape<typeof ExchangeSch
           columnCount: it.columnCount,
           latencyUs: BigInt(it.latencyUs),
           firstRowUs: BigInt(it.firstRowUs),
+          errorDigest: digest(it.errorHi, it.errorLo),
         })),
       },
     }),

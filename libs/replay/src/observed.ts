@@ -28,6 +28,8 @@ function draftOf(stored: Observation): ObservationDraft {
     columnCount: stored.columnCount,
     latencyUs: Number(stored.latencyUs),
     firstRowUs: Number(stored.firstRowUs),
+    errorHi: highHalf(stored.errorDigest),
+    errorLo: lowHalf(stored.errorDigest),
   };
 }
 
@@ -53,6 +55,8 @@ export function withoutAnswer(end: typeof StatementEnd.SKIPPED | typeof Statemen
     columnCount: 0,
     latencyUs: 0,
     firstRowUs: 0,
+    errorHi: 0,
+    errorLo: 0,
   };
 }
 

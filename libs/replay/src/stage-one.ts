@@ -97,7 +97,8 @@ export function judge(
     captured.sqlState === replayed.sqlState &&
     captured.severity === replayed.severity &&
     captured.rows === replayed.rows &&
-    captured.columnCount === replayed.columnCount;
+    captured.columnCount === replayed.columnCount &&
+    sameConcern(captured, replayed);
   const different = excuse === '' ? 'different' : excuse;
   if (!alike) return different;
   if (captured.digested && replayed.digested) {
@@ -111,4 +112,10 @@ export function judge(
   }
   // Nothing was hashed on one side. Where there was nothing to hash, tag and SQLSTATE say it all.
   return captured.rows === 0 && captured.columnCount === 0 ? 'equal' : 'notStored';
+}
+
+/** What two errors are about, where both say so: a server may leave it out, or capture may not have looked. */
+function sameConcern(a: ObservationDraft, b: ObservationDraft): boolean {
+  const unknown = (a.errorHi | a.errorLo) === 0 || (b.errorHi | b.errorLo) === 0;
+  return unknown || (a.errorHi === b.errorHi && a.errorLo === b.errorLo);
 }

@@ -36,7 +36,7 @@ describe('fingerprint and normalised SQL', () => {
     assert.equal(sql.stats().lexical, before + 2);
     assert.match(sql.fingerprint(''), /^[0-9a-f]{16}$/);
     assert.match(sql.fingerprint(`select ${'('.repeat(20_000)}`), /^[0-9a-f]{16}$/);
-    assert.equal(sql.variability(a), 'none');
+    assert.equal(sql.answerShape(a, 0).known, false);
   });
 
   it('keep working after texts that exhaust the parser', () => {
@@ -66,29 +66,6 @@ describe('lexical shape', () => {
     for (const piece of ["'", '"', '$a', '/*', '--', '(', '1e', "E'\\"]) lexicalNormalize(piece.repeat(30_000));
     assert.ok(Number(process.hrtime.bigint() - from) / 1e6 < 5_000);
   });
-});
-
-describe('variability', () => {
-  const cases: readonly (readonly [string, string])[] = [
-    ['SELECT a FROM t WHERE a = 1', 'none'],
-    ['SELECT now(), a FROM t', 'volatileTarget'],
-    ['SELECT x FROM (SELECT random() AS x) s', 'volatileTarget'],
-    ['SELECT CURRENT_TIMESTAMP', 'volatileTarget'],
-    ['SELECT CURRENT_USER', 'none'],
-    ["SELECT a FROM t WHERE at > now() - interval '1 day'", 'volatile'],
-    ['SELECT a FROM t ORDER BY random() LIMIT 3', 'volatile'],
-    ['INSERT INTO t VALUES (now())', 'none'],
-    ['INSERT INTO t VALUES (1) RETURNING clock_timestamp()', 'volatileTarget'],
-    ['UPDATE t SET at = now() WHERE a = 1', 'none'],
-    ['DELETE FROM t WHERE at < now()', 'volatile'],
-    ['SELECT pg_catalog.version()', 'serverSpecific'],
-    ['SELECT * FROM pg_stat_activity', 'serverSpecific'],
-    ['SELECT * FROM pg_class', 'none'],
-  ];
-  for (const [text, expected] of cases)
-    it(`of ${text} is ${expected}`, () => {
-      assert.equal(sql.variability(text), expected);
-    });
 });
 
 describe('cache', () => {

@@ -1,12 +1,12 @@
 // Fingerprint and normalised SQL by PostgreSQL's own parser, cached by text; by tokens for what the parser rejects.
 import type { SideEffect } from '@mirrorstream/domain';
 import { fingerprintSync, loadModule, normalizeSync, parseSync } from 'libpg-query';
+import { type AnswerShape, answerShape, unknownShape } from './answer-shape.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import { lexicalFingerprint, lexicalNormalize } from './lexical.ts';
 import { readingFunctions } from './reading-functions.ts';
 import { mayHaveSideEffects, sideEffectsIn, sideEffectsOfWords } from './side-effects.ts';
 import { type StatementFacts, statementFacts, unknownStatement } from './statement-facts.ts';
-import { type Variability, variabilityOf } from './variability.ts';
 
 export interface SqlAnalyzerOptions {
   readonly maxEntries?: number; // default 10 000
@@ -29,8 +29,8 @@ export interface SqlAnalyzer {
   fingerprint(sql: string): string;
   /** Constants replaced by parameters. */
   normalize(sql: string): string;
-  /** What besides the data the answer depends on; 'none' where the text does not parse. */
-  variability(sql: string): Variability;
+  /** What the text says of the answer to its statement at `position` (from 0): its columns, its order, which rows come. */
+  answerShape(sql: string, position: number): AnswerShape;
   /** Whether some word of it hints at a side effect: a text, or the bytes of requests as Latin-1. */
   mayHaveSideEffects(text: string): boolean;
   /** What it does outside the tables of its database; see side-effects.ts for what can be seen. Cheap where no word hints at any. */
@@ -47,7 +47,7 @@ interface Shape {
   readonly parsed: boolean;
   readonly fingerprint: string;
   normalized: string | null;
-  variability: Variability | null;
+  answer: { readonly position: number; readonly shape: AnswerShape } | null;
   sideEffects: ReadonlySet<SideEffect> | null;
   facts: StatementFacts | null;
 }
@@ -88,10 +88,11 @@ class CachedAnalyzer implements SqlAnalyzer {
     return shape.normalized;
   }
 
-  variability(sql: string): Variability {
+  answerShape(sql: string, position: number): AnswerShape {
     const shape = this.shapeOf(sql);
-    shape.variability ??= shape.parsed ? parsedVariability(sql) : 'none';
-    return shape.variability;
+    if (!shape.parsed) return unknownShape;
+    if (shape.answer?.position !== position) shape.answer = { position, shape: parsedAnswerShape(sql, position) };
+    return shape.answer.shape;
   }
 
   mayHaveSideEffects(text: string): boolean {
@@ -131,14 +132,14 @@ class CachedAnalyzer implements SqlAnalyzer {
   private look(sql: string): Shape {
     const parsed = this.parserFingerprint(sql);
     if (parsed !== null)
-      return { parsed: true, fingerprint: parsed, normalized: null, variability: null, sideEffects: null, facts: null };
+      return { parsed: true, fingerprint: parsed, normalized: null, answer: null, sideEffects: null, facts: null };
     this.lexical += 1;
     const normalized = this.normalizeTokens(sql);
     return {
       parsed: false,
       fingerprint: lexicalFingerprint(normalized),
       normalized,
-      variability: 'none',
+      answer: null,
       sideEffects: null,
       facts: null,
     };
@@ -168,11 +169,11 @@ class CachedAnalyzer implements SqlAnalyzer {
   }
 }
 
-function parsedVariability(sql: string): Variability {
+function parsedAnswerShape(sql: string, position: number): AnswerShape {
   try {
-    return variabilityOf(parseSync(sql));
+    return answerShape(parseSync(sql), position);
   } catch {
-    return 'none';
+    return unknownShape;
   }
 }
 

@@ -1,4 +1,6 @@
 // Shape of SQL texts: fingerprint, normalised text, and what besides the data an answer depends on.
 export { createSqlAnalyzer, type SqlAnalyzer, type SqlAnalyzerOptions, type SqlAnalyzerStats } from './analyzer.ts';
+export type { AnswerShape, ColumnPlace, ColumnShape } from './answer-shape.ts';
+export type { Trait } from './column-traits.ts';
 export type { StatementFacts, StatementKind } from './statement-facts.ts';
-export type { Variability } from './variability.ts';
+export type { Predicate } from './variability.ts';

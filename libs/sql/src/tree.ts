@@ -14,3 +14,12 @@ export function nameParts(node: unknown, key: string): readonly string[] {
   const names = fieldOf(node, key);
   return Array.isArray(names) ? names.map((name) => textOf(fieldOf(name, 'String'), 'sval')) : [];
 }
+
+/** Whether two nodes are the same, wherever in the text they stand. */
+export function sameNode(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const keys = Object.keys(a).filter((key) => key !== 'location');
+  if (keys.length !== Object.keys(b).filter((key) => key !== 'location').length) return false;
+  return keys.every((key) => key in b && sameNode(fieldOf(a, key), fieldOf(b, key)));
+}

@@ -1,13 +1,10 @@
 // Whether the answer of a statement depends on more than the data: the clock, chance, or the server it runs on.
 import { fieldOf, nameParts, textOf } from './tree.ts';
 
-/**
- * `volatileTarget`: only in what is returned, so values differ and nothing else. `volatile`: elsewhere too (a condition, an order), so
- * which rows are returned can differ. `serverSpecific`: tells of the server itself.
- */
-export type Variability = 'none' | 'volatileTarget' | 'volatile' | 'serverSpecific';
+/** What decides which rows come: `volatile`, the clock or chance; `serverSpecific`, the answer tells of the server itself. */
+export type Predicate = 'none' | 'volatile' | 'serverSpecific';
 
-const volatileFunctions: ReadonlySet<string> = new Set([
+export const volatileFunctions: ReadonlySet<string> = new Set([
   'now',
   'clock_timestamp',
   'statement_timestamp',
@@ -24,7 +21,7 @@ const volatileFunctions: ReadonlySet<string> = new Set([
   'uuidv7',
 ]);
 
-const serverFunctions: ReadonlySet<string> = new Set([
+export const serverFunctions: ReadonlySet<string> = new Set([
   'version',
   'pg_backend_pid',
   'pg_postmaster_start_time',
@@ -65,49 +62,51 @@ const predicateKeys: ReadonlySet<string> = new Set([
 const MAX_DEPTH = 200;
 
 interface Found {
-  target: boolean;
-  predicate: boolean;
-  server: boolean;
+  predicate: Predicate;
 }
 
-/** Walks a parse tree as libpg_query gives it (one object per node, keyed by the node's type). */
-export function variabilityOf(tree: unknown): Variability {
-  const found: Found = { target: false, predicate: false, server: false };
-  walk(tree, false, 0, found);
-  if (found.server) return 'serverSpecific';
-  if (found.predicate) return 'volatile';
-  return found.target ? 'volatileTarget' : 'none';
+/** Walks a statement of a parse tree as libpg_query gives it; `named`: what queries within it name, and what those columns depend on. */
+export function predicateOf(statement: unknown, named: ReadonlyMap<string, string>): Predicate {
+  const found: Found = { predicate: 'none' };
+  walk(statement, false, 0, found, isWrite(statement) ? new Map() : named);
+  return found.predicate;
 }
 
-function walk(node: unknown, inPredicate: boolean, depth: number, found: Found): void {
+export function isClockValue(node: unknown): boolean {
+  return clockValues.test(textOf(node, 'op'));
+}
+
+/** The columns that it sets are volatile only after it. */
+function isWrite(statement: unknown): boolean {
+  return ['InsertStmt', 'UpdateStmt'].some((type) => fieldOf(statement, type) !== undefined);
+}
+
+function walk(
+  node: unknown,
+  inPredicate: boolean,
+  depth: number,
+  found: Found,
+  named: ReadonlyMap<string, string>,
+): void {
   if (typeof node !== 'object' || node === null || depth > MAX_DEPTH) return;
   if (Array.isArray(node)) {
-    for (const item of node) walk(item, inPredicate, depth + 1, found);
+    for (const item of node) walk(item, inPredicate, depth + 1, found, named);
     return;
   }
   for (const [key, value] of Object.entries(node)) {
-    if (key === 'FuncCall') noteFunction(nameParts(value, 'funcname').at(-1) ?? '', inPredicate, found);
-    else if (key === 'SQLValueFunction' && clockValues.test(textOf(value, 'op'))) noteVolatile(inPredicate, found);
-    else if (key === 'RangeVar' && serverRelations.test(textOf(value, 'relname'))) found.server = true;
-    if (key === 'InsertStmt' || key === 'UpdateStmt' || key === 'DeleteStmt' || key === 'MergeStmt')
-      walkWrite(value, depth, found);
-    else walk(value, inPredicate || predicateKeys.has(key), depth + 1, found);
+    if (key === 'RangeVar' && serverRelations.test(textOf(value, 'relname'))) found.predicate = 'serverSpecific';
+    if (inPredicate) note(key, value, found, named);
+    walk(value, inPredicate || predicateKeys.has(key), depth + 1, found, named);
   }
 }
 
-/** What a write stores is not its answer: only RETURNING is, and the condition that chooses the rows. */
-function walkWrite(node: unknown, depth: number, found: Found): void {
-  walk(fieldOf(node, 'returningClause'), false, depth + 1, found);
-  walk(fieldOf(node, 'returningList'), false, depth + 1, found);
-  walk(fieldOf(node, 'whereClause'), true, depth + 1, found);
-}
-
-function noteFunction(name: string, inPredicate: boolean, found: Found): void {
-  if (serverFunctions.has(name)) found.server = true;
-  else if (volatileFunctions.has(name)) noteVolatile(inPredicate, found);
-}
-
-function noteVolatile(inPredicate: boolean, found: Found): void {
-  if (inPredicate) found.predicate = true;
-  else found.target = true;
+function note(key: string, value: unknown, found: Found, named: ReadonlyMap<string, string>): void {
+  if (found.predicate === 'serverSpecific') return;
+  if (key === 'FuncCall') {
+    const name = nameParts(value, 'funcname').at(-1) ?? '';
+    if (serverFunctions.has(name)) found.predicate = 'serverSpecific';
+    else if (volatileFunctions.has(name)) found.predicate = 'volatile';
+  } else if (key === 'SQLValueFunction' && isClockValue(value)) found.predicate = 'volatile';
+  else if (key === 'ColumnRef' && named.get(nameParts(value, 'fields').at(-1) ?? '') === 'volatile')
+    found.predicate = 'volatile';
 }

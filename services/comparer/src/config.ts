@@ -3,6 +3,7 @@ import { checkName, liveRun } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
+import { type CauseLimits, defaultCauseLimits } from './causes.ts';
 import type { CheckpointWriterOptions } from './checkpoint-writer.ts';
 import type { ExemplarLimits } from './exemplar-quota.ts';
 import type { FindingsWriterOptions } from './findings-writer.ts';
@@ -27,7 +28,7 @@ export interface ComparerConfig {
   readonly maxBatchBytes: number;
   readonly checkpointMs: number;
   readonly checkpoints: CheckpointWriterOptions;
-  readonly sessions: SessionTableLimits;
+  readonly sessions: SessionTableLimits & { readonly causes: CauseLimits };
   readonly exemplars: ExemplarLimits;
   readonly judge: JudgeLimits;
   /** Aggregates in memory over all partitions; the least recent are published and forgotten beyond it. */
@@ -152,7 +153,11 @@ export function parseComparerConfig(flagValues: FlagValues): ComparerConfig {
     maxBatchBytes: 512 * 1024,
     checkpointMs: values['checkpoint-ms'],
     checkpoints: { maxAgeMs: 5_000, maxRequestBytes: 768 * 1024, maxBytesPerS: 4 * 1024 * 1024 },
-    sessions: { maxEnded: values['ended-sessions'], maxBytes: 600 * 1024 },
+    sessions: {
+      maxEnded: values['ended-sessions'],
+      maxBytes: 600 * 1024,
+      causes: defaultCauseLimits,
+    },
     exemplars: { perShape: values.exemplars, maxShapes: 10_000 },
     maxFindingsBytes: values['max-findings-bytes'],
     maxRestoredFindings: 50_000,

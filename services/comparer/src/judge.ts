@@ -1,15 +1,23 @@
 // From a result to a verdict: the class of each statement, and for a difference its shape, one line of detail and an example.
-import { type Classification, classify, notCompared, type RawAnswer } from '@mirrorstream/compare';
-import { type NotComparedReason, notComparedReasons, type StatementClass } from '@mirrorstream/domain';
+import { type Classification, classify, match, notCompared, type RawAnswer } from '@mirrorstream/compare';
+import {
+  divergenceClasses,
+  type NotComparedReason,
+  notComparedReasons,
+  type StatementClass,
+} from '@mirrorstream/domain';
 import type { EnvelopeRef, encodeVerdictBatch, Result, StatementResult } from '@mirrorstream/envelope';
 import { ResultOutcome } from '@mirrorstream/envelope';
-import type { SqlAnalyzer, Variability } from '@mirrorstream/sql';
+import type { SqlAnalyzer } from '@mirrorstream/sql';
+import { rulesOf } from './answer-rules.ts';
+import type { Causes, Judgement, Suspicion } from './causes.ts';
 import type { ExemplarQuota } from './exemplar-quota.ts';
 import { outcomeOf } from './ledger.ts';
 
 type VerdictBatchInit = Parameters<typeof encodeVerdictBatch>[0];
 export type VerdictInit = NonNullable<VerdictBatchInit['verdicts']>[number];
-type StatementVerdictInit = NonNullable<VerdictInit['statements']>[number];
+type Plain = { readonly $typeName?: never };
+type StatementVerdictInit = Extract<NonNullable<VerdictInit['statements']>[number], Plain>;
 
 export interface Judged {
   readonly verdict: VerdictInit;
@@ -27,6 +35,10 @@ export interface JudgeLimits {
 const VERDICT_BYTES = 120;
 const STATEMENT_BYTES = 48;
 const EXEMPLAR_BYTES = 250;
+/** Names of columns that a verdict carries. */
+const MAX_COLUMNS = 50;
+/** About what a name takes. */
+const COLUMN_BYTES = 20;
 const noBytes = new Uint8Array(0);
 
 /** The kept answers of an exchange: they come with its first difference and serve the later ones as well. */
@@ -34,6 +46,10 @@ interface KeptAnswers {
   readonly captured: Uint8Array;
   readonly replayed: Uint8Array;
   readonly truncated: boolean;
+  /** They hold one statement's frames alone. */
+  readonly alone: boolean;
+  readonly capturedBefore: number;
+  readonly replayedBefore: number;
 }
 
 export class Judge {
@@ -47,22 +63,18 @@ export class Judge {
     this.limits = limits;
   }
 
-  judge(result: Result, ref: EnvelopeRef, resultOffset: bigint): Judged {
+  judge(result: Result, ref: EnvelopeRef, resultOffset: bigint, causes: Causes): Judged {
+    const { judged, kept } = this.classifyAll(result);
+    const suspicions = causes.explain(result, ref, judged);
+    const budget = { leftBytes: this.limits.maxExemplarBytes };
     const classes: Classification[] = [];
     const statements: StatementVerdictInit[] = [];
-    const kept = new Map<number, KeptAnswers>();
-    const budget = { leftBytes: this.limits.maxExemplarBytes };
-    for (const statement of result.statements) {
-      if (statement.capturedRaw.length + statement.replayedRaw.length > 0)
-        kept.set(statement.exchange, {
-          captured: statement.capturedRaw,
-          replayed: statement.replayedRaw,
-          truncated: statement.rawTruncated,
-        });
-      const answers = kept.get(statement.exchange) ?? null;
-      const found = explainedByOrder(this.classifyStatement(statement, answers), statement, result);
+    for (const [i, each] of judged.entries()) {
+      const suspicion = suspicions[i] ?? null;
+      const found: Classification = suspicion === null ? each.found : { ...each.found, class: 'suspect' };
       classes.push(found);
-      statements.push(this.describe(statement, found, answers, budget));
+      const verdict = this.describe(each, found, kept[i] ?? null, budget);
+      statements.push(suspicion === null ? verdict : { ...verdict, cause: causeInit(suspicion, each.found.class) });
     }
     const usedBytes = this.limits.maxExemplarBytes - budget.leftBytes;
     return {
@@ -79,53 +91,70 @@ export class Judge {
     };
   }
 
-  private classifyStatement(statement: StatementResult, kept: KeptAnswers | null): Classification {
-    if (statement.notCompared !== '') return notCompared(reasonOf(statement.notCompared));
-    if (statement.equal) return { class: 'match', notCompared: '', detail: '' };
-    const { captured, replayed } = statement;
-    if (captured === undefined || replayed === undefined)
-      return notCompared('internal', 'the result lacks an observation');
-    const found = classify(captured, replayed, {
-      ...(kept === null ? {} : { captured: rawOf(kept.captured, statement, kept) }),
-      ...(kept === null ? {} : { replayed: rawOf(kept.replayed, statement, kept) }),
-    });
-    return this.explainedByVariability(statement.sql, found);
+  /** Each statement by itself, and the answers that were kept for it. */
+  private classifyAll(result: Result): {
+    readonly judged: readonly Judgement[];
+    readonly kept: readonly (KeptAnswers | null)[];
+  } {
+    const byExchange = new Map<number, KeptAnswers>();
+    const judged: Judgement[] = [];
+    const kept: (KeptAnswers | null)[] = [];
+    for (const statement of result.statements) {
+      const answers = answersOf(statement, byExchange);
+      const { sql } = statement;
+      kept.push(answers);
+      judged.push({
+        statement,
+        found: explainedByOrder(this.classifyStatement(statement, answers), statement, result),
+        fingerprint: sql === '' ? '' : this.sql.fingerprint(sql),
+        facts: () => this.sql.facts(sql),
+      });
+    }
+    return { judged, kept };
   }
 
-  /** A difference that the clock, chance or the server itself explains is not a divergence; an error always is. */
-  private explainedByVariability(sql: string, found: Classification): Classification {
-    if (!dataClasses.has(found.class) || sql === '') return found;
-    const variability = this.sql.variability(sql);
-    return isExplained(variability, found.class)
-      ? notCompared(variability === 'serverSpecific' ? 'serverSpecific' : 'volatile', found.detail)
-      : found;
+  private classifyStatement(statement: StatementResult, kept: KeptAnswers | null): Classification {
+    if (statement.notCompared !== '') return notCompared(reasonOf(statement.notCompared));
+    if (statement.equal) return match;
+    const { captured, replayed, sql } = statement;
+    if (captured === undefined || replayed === undefined)
+      return notCompared('internal', 'the result lacks an observation');
+    const shape = this.sql.answerShape(sql, statement.statement);
+    const raws = kept === null ? {} : rawsOf(statement, kept);
+    const found = classify(captured, replayed, raws, (names, count, rows) => rulesOf(shape, names, count, rows));
+    // What the clock, chance or the server itself chose differs by nature; an error never does.
+    if (shape.predicate === 'none' || !dataClasses.has(found.class)) return found;
+    return notCompared(shape.predicate, found.detail);
   }
 
   private describe(
-    statement: StatementResult,
+    { statement, fingerprint }: Judgement,
     found: Classification,
     kept: KeptAnswers | null,
     budget: { leftBytes: number },
   ): StatementVerdictInit {
+    const isShown = budget.leftBytes > 0;
     const verdict: StatementVerdictInit = {
       exchange: statement.exchange,
       statement: statement.statement,
       class: found.class,
       notCompared: found.notCompared,
-      detail: budget.leftBytes > 0 ? found.detail : '',
+      fingerprint,
+      detail: isShown ? found.detail : '',
+      columns: isShown ? found.columns.slice(0, MAX_COLUMNS) : [],
+      ...errorsOf(statement, found),
     };
-    budget.leftBytes -= found.detail.length * 3;
+    budget.leftBytes -= (found.detail.length + found.columns.length * COLUMN_BYTES) * 3;
     if (found.class === 'match' || found.class === 'notCompared') return verdict;
-    const fingerprint = this.sql.fingerprint(statement.sql);
-    if (budget.leftBytes <= 0 || !this.quota.take(fingerprint, found.class)) return { ...verdict, fingerprint };
-    return { ...verdict, fingerprint, exemplar: this.exemplarOf(statement, kept, budget) };
+    if (budget.leftBytes <= 0 || !this.quota.take(fingerprint, found.class)) return verdict;
+    return { ...verdict, exemplar: this.exemplarOf(statement, kept, budget) };
   }
 
   private exemplarOf(
     statement: StatementResult,
     kept: KeptAnswers | null,
     budget: { leftBytes: number },
-  ): NonNullable<StatementVerdictInit['exemplar']> {
+  ): Extract<StatementVerdictInit['exemplar'], Plain> {
     const normalizedSql = this.sql.normalize(statement.sql).slice(0, this.limits.maxNormalizedChars).toWellFormed();
     const answersBytes = (kept?.captured.length ?? 0) + (kept?.replayed.length ?? 0);
     const fits = answersBytes <= budget.leftBytes;
@@ -138,37 +167,72 @@ export class Judge {
       capturedRaw: fits ? (kept?.captured ?? noBytes) : noBytes,
       replayedRaw: fits ? (kept?.replayed ?? noBytes) : noBytes,
       rawTruncated: !fits || (kept?.truncated ?? false),
+      rawAlone: kept?.alone ?? false,
+      capturedRowsBefore: BigInt(kept?.capturedBefore ?? 0),
+      replayedRowsBefore: BigInt(kept?.replayedBefore ?? 0),
     };
   }
 }
 
 /** A difference where production's own order was open, or was not kept: counted apart, no finding. */
 function explainedByOrder(found: Classification, { race }: StatementResult, { order }: Result): Classification {
-  if (found.class === 'match' || found.class === 'notCompared') return found;
+  if (!divergences.has(found.class)) return found;
   if (order === 'givenUp') return notCompared('orderGivenUp', `${found.class}: ${found.detail}`);
   return race ? notCompared('race', `${found.class}: ${found.detail}`) : found;
 }
 
-const dataClasses: ReadonlySet<StatementClass> = new Set(['value', 'orderOnly', 'rowCount']);
+const dataClasses: ReadonlySet<StatementClass> = new Set([
+  'numericEpsilon',
+  'maskedMatch',
+  'orderOnly',
+  'collation',
+  'rowCount',
+  'value',
+]);
+const errorClasses: ReadonlySet<StatementClass> = new Set(['errorNew', 'errorGone', 'errorChanged', 'suspect']);
+const divergences: ReadonlySet<StatementClass> = new Set(divergenceClasses);
 
-function isExplained(variability: Variability, name: StatementClass): boolean {
-  switch (variability) {
-    case 'none':
-      return false;
-    case 'volatileTarget':
-      return name !== 'rowCount';
-    case 'volatile':
-    case 'serverSpecific':
-      return true;
-    default:
-      return variability satisfies never;
-  }
+function errorsOf({ captured, replayed }: StatementResult, found: Classification): Partial<StatementVerdictInit> {
+  if (!errorClasses.has(found.class)) return {};
+  return { errorCaptured: captured?.sqlState ?? '', errorReplayed: replayed?.sqlState ?? '' };
+}
+
+function causeInit({ cause, via }: Suspicion, wouldBe: StatementClass): Extract<StatementVerdictInit['cause'], Plain> {
+  const { sessionId, sessionSeq, offset, index, fingerprint, class: name } = cause;
+  return {
+    ...{ sessionId, index, fingerprint, via, wouldBe, class: name },
+    sessionSeq: BigInt(sessionSeq),
+    offset: BigInt(offset),
+  };
 }
 
 function reasonOf(name: string): NotComparedReason {
   return notComparedReasons.find((reason) => reason === name) ?? 'internal';
 }
 
-function rawOf(bytes: Uint8Array, statement: StatementResult, kept: KeptAnswers): RawAnswer {
-  return { bytes, statement: statement.statement, truncated: kept.truncated };
+/** Those of the statement itself; else, of a replayer that kept whole exchanges, those that came with an earlier one of its exchange. */
+function answersOf(statement: StatementResult, byExchange: Map<number, KeptAnswers>): KeptAnswers | null {
+  if (statement.capturedRaw.length + statement.replayedRaw.length === 0)
+    return byExchange.get(statement.exchange) ?? null;
+  const own: KeptAnswers = {
+    captured: statement.capturedRaw,
+    replayed: statement.replayedRaw,
+    truncated: statement.rawTruncated,
+    alone: statement.rawAlone,
+    capturedBefore: Number(statement.capturedRowsBefore),
+    replayedBefore: Number(statement.replayedRowsBefore),
+  };
+  if (!own.alone) byExchange.set(statement.exchange, own);
+  return own;
+}
+
+function rawsOf(statement: StatementResult, kept: KeptAnswers): { captured: RawAnswer; replayed: RawAnswer } {
+  const position = kept.alone ? 0 : statement.statement;
+  const side = (bytes: Uint8Array, rowsBefore: number): RawAnswer => ({
+    bytes,
+    statement: position,
+    truncated: kept.truncated,
+    rowsBefore,
+  });
+  return { captured: side(kept.captured, kept.capturedBefore), replayed: side(kept.replayed, kept.replayedBefore) };
 }

@@ -9,6 +9,7 @@ import {
   transactionOutcomes,
 } from '@mirrorstream/domain';
 import { type EnvelopeRef, type Result, ResultOutcome, type SettledSession } from '@mirrorstream/envelope';
+import { type CauseLimits, Causes, defaultCauseLimits } from './causes.ts';
 import { SessionTable, type SessionTableLimits } from './session-table.ts';
 
 /** What a result is to the counts. */
@@ -33,6 +34,7 @@ export interface PartitionIdentity {
 export class PartitionLedger {
   /** Offset of the next results record to count. */
   nextOffset: bigint;
+  readonly causes: Causes;
   private readonly identity: PartitionIdentity;
   private readonly sessions: SessionTable;
   private readonly outcomes: Record<TransactionOutcomeName, number>;
@@ -44,13 +46,14 @@ export class PartitionLedger {
   /** `saved`: the checkpoint to go on from; null for a partition that was never counted, which begins at `nextOffset`. */
   constructor(
     identity: PartitionIdentity,
-    limits: SessionTableLimits,
+    limits: SessionTableLimits & { readonly causes?: CauseLimits },
     saved: ComparerSnapshot | null,
     nextOffset = 0n,
   ) {
     this.identity = identity;
     this.nextOffset = saved === null ? nextOffset : BigInt(saved.nextOffset);
     this.sessions = new SessionTable(limits, saved?.sessions);
+    this.causes = new Causes(limits.causes ?? defaultCauseLimits, saved?.causes);
     this.outcomes = { ...zeros(transactionOutcomes), ...saved?.outcomes };
     this.reasons = { ...saved?.reasons };
     this.statements = { ...zeros(statementClasses), ...saved?.statements };
@@ -62,6 +65,7 @@ export class PartitionLedger {
   count(result: Result, ref: EnvelopeRef): Novelty {
     if (result.sessionEnd) {
       this.sessions.end(ref.sessionId);
+      this.causes.end(ref.sessionId);
       return 'sessionEnd';
     }
     if (!this.isNew(ref)) {
@@ -126,6 +130,7 @@ export class PartitionLedger {
       notCompared: { ...this.notCompared },
       duplicates: this.duplicates,
       sessions: this.sessions.save(),
+      causes: this.causes.save(),
     };
   }
 

@@ -127,7 +127,7 @@ export class RecordProcessor {
     const { aggregation, aggregates } = this;
     const known = aggregation === null || aggregates === null ? null : { ...aggregation, ...aggregates };
     const result = known === null ? full : known.relief.lighten(full, known.stage, known.table);
-    const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset);
+    const { verdict, classes, sizeBytes } = this.judge.judge(result, ref, offset, ledger.causes);
     for (const found of classes) ledger.countStatement(found satisfies Classification);
     known?.fold.add(known.table, result, ref, verdict, offset);
     return { verdict, sizeBytes };

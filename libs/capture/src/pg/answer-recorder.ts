@@ -159,6 +159,8 @@ export class AnswerRecorder {
         columnCount: this.#columnCount,
         latencyUs: atUs - this.#sentAtUs,
         firstRowUs: this.#rows > 0 ? this.#firstRowAtUs - this.#sentAtUs : 0,
+        errorHi: 0,
+        errorLo: 0,
       });
     }
     this.#resetStatement();
@@ -196,6 +198,8 @@ export class AnswerRecorder {
       to.columnsHi = from.columnsHi;
       to.columnsLo = from.columnsLo;
       to.columnCount = from.columnCount;
+      to.errorHi = from.errorHi;
+      to.errorLo = from.errorLo;
     }
   }
 

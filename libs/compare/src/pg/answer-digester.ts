@@ -209,6 +209,8 @@ export class AnswerDigester {
     let severity = '';
     let severityLocalised = '';
     let sqlState = '';
+    let concerned = 0;
+    if (this.digest) this.hasher.begin();
     let at = start;
     while (at < end && buf[at] !== 0) {
       const field = buf[at] as number;
@@ -216,11 +218,19 @@ export class AnswerDigester {
       if (field === FIELD_SEVERITY) severity = this.texts.read(buf, at + 1, close);
       else if (field === FIELD_SQL_STATE) sqlState = this.texts.read(buf, at + 1, close);
       else if (field === FIELD_SEVERITY_LOCALISED) severityLocalised = this.texts.read(buf, at + 1, close);
+      else if (this.digest && namesConcerned(field)) {
+        this.hasher.update(buf, at, Math.min(close + 1, end));
+        concerned += 1;
+      }
       at = close + 1;
     }
     const observation = this.endStatement(StatementEnd.ERROR, '', atUs);
     observation.sqlState = sqlState;
     observation.severity = severity === '' ? severityLocalised : severity;
+    if (concerned === 0) return;
+    this.hasher.finish();
+    observation.errorHi = this.hasher.hi;
+    observation.errorLo = this.hasher.lo;
   }
 
   private endStatement(end: StatementEnd, commandTag: string, atUs: number): ObservationDraft {
@@ -242,6 +252,8 @@ export class AnswerDigester {
       columnCount: this.columnCount,
       latencyUs: wholeUs(atUs),
       firstRowUs: wholeUs(this.firstRowUs),
+      errorHi: 0,
+      errorLo: 0,
     };
     if (this.list.length < this.maxObservations) this.list.push(observation);
     this.resetStatement();
@@ -255,6 +267,11 @@ export class AnswerDigester {
     this.set.reset();
     this.clearColumns();
   }
+}
+
+/** Schema, table, column, data type, constraint: s t c d n. */
+function namesConcerned(field: number): boolean {
+  return field === 0x73 || field === 0x74 || field === 0x63 || field === 0x64 || field === 0x6e;
 }
 
 function wholeUs(atUs: number): number {

@@ -28,7 +28,8 @@ const ended = (observed: Observed, end: StatementEnd): Observed => ({
 });
 
 function assertClass(captured: Observed, replayed: Observed, name: StatementClass, detail: string): void {
-  assert.deepEqual(compare(captured, replayed), { class: name, notCompared: '', detail });
+  const { columns: _, ...found } = compare(captured, replayed);
+  assert.deepEqual(found, { class: name, notCompared: '', detail });
 }
 
 describe('classify', () => {

@@ -1,8 +1,21 @@
 // Names the difference between what two servers answered to one statement. Swapping the sides swaps errorNew and errorGone, nothing else.
 import type { NotComparedReason, StatementClass } from '@mirrorstream/domain';
 import { type Observation, StatementEnd } from '@mirrorstream/envelope';
-import { describeFirstColumn, describeFirstRow, firstRowNumber, oneLine, type RawAnswers } from './difference.ts';
+import { type AnswerRules, noRules, plainColumn, type RulesOf } from './answer-rules.ts';
+import { type CellColumn, cellsOf } from './cells.ts';
+import { compareRows, type TwoAnswers } from './compare-rows.ts';
+import {
+  columnsThatDiffer,
+  describeErrorFields,
+  describeFirstColumn,
+  firstRowNumber,
+  framesOf,
+  type RawAnswers,
+} from './difference.ts';
+import { oneLine } from './one-line.ts';
 import { describeSqlState } from './sql-state.ts';
+import type { StatementFrames } from './statement-frames.ts';
+import { FIRST_USER_OID, scalarOf } from './values/types.ts';
 
 /** The fields of an observation that are compared. Latency and bytes are not. */
 export type ComparedObservation = Pick<
@@ -17,7 +30,8 @@ export type ComparedObservation = Pick<
   | 'multisetDigest'
   | 'columnsDigest'
   | 'columnCount'
->;
+> &
+  Partial<Pick<Observation, 'errorDigest'>>;
 
 export interface Classification {
   readonly class: StatementClass;
@@ -25,40 +39,44 @@ export interface Classification {
   readonly notCompared: NotComparedReason | '';
   /** One line for people, at most 120 characters; '' for a match. */
   readonly detail: string;
+  /** Names of the columns that differ; empty: not known, or not by column. */
+  readonly columns: readonly string[];
 }
 
 /** What these verbs answer depends on the server itself, not on the data. */
 const serverSpecificVerbs: ReadonlySet<string> = new Set(['EXPLAIN', 'SHOW']);
 
-const match: Classification = { class: 'match', notCompared: '', detail: '' };
+export const match: Classification = { class: 'match', notCompared: '', detail: '', columns: [] };
 
-const diverged = (name: StatementClass, detail: string): Classification => ({
+const diverged = (name: StatementClass, detail: string, columns: readonly string[] = []): Classification => ({
   class: name,
   notCompared: '',
   detail: oneLine(detail),
+  columns,
 });
 
 export function notCompared(reason: NotComparedReason, detail = ''): Classification {
-  return { class: 'notCompared', notCompared: reason, detail: oneLine(detail) };
+  return { class: 'notCompared', notCompared: reason, detail: oneLine(detail), columns: [] };
 }
 
 /**
- * Precedence: errors, verb of the command tag, columns, number of rows, order, values. `kept` only sharpens the detail: the class comes
- * from the observations alone.
+ * Precedence: errors, verb of the command tag, columns, number of rows, values and order. That something differs, the observations say;
+ * `kept` and the rules of the statement say whether people would call it a difference.
  */
 export function classify(
   captured: ComparedObservation,
   replayed: ComparedObservation,
   kept: RawAnswers = {},
+  rulesOf: RulesOf = () => noRules,
 ): Classification {
   if (captured.end === StatementEnd.UNANSWERED || replayed.end === StatementEnd.UNANSWERED)
     return notCompared('unanswered', `${sideOf(captured.end === StatementEnd.UNANSWERED)} never answered`);
   const capturedFailed = failed(captured);
   const replayedFailed = failed(replayed);
-  if (capturedFailed && replayedFailed) return classifyErrors(captured, replayed);
+  if (capturedFailed && replayedFailed) return classifyErrors(captured, replayed, kept);
   if (replayedFailed) return diverged('errorNew', `${describeFailure(replayed)} on the mirror; production succeeded`);
   if (capturedFailed) return diverged('errorGone', `${describeFailure(captured)} in production; the mirror succeeded`);
-  const found = classifyAnswers(captured, replayed, kept);
+  const found = classifyAnswers(captured, replayed, kept, rulesOf);
   const verb = verbOf(captured.commandTag);
   if (found.class !== 'match' && serverSpecificVerbs.has(verb) && verb === verbOf(replayed.commandTag))
     return notCompared('serverSpecific', `${verb} answers differ between servers`);
@@ -78,7 +96,11 @@ function describeFailure(observation: ComparedObservation): string {
     : `SQLSTATE ${describeSqlState(observation.sqlState)}`;
 }
 
-function classifyErrors(captured: ComparedObservation, replayed: ComparedObservation): Classification {
+function classifyErrors(
+  captured: ComparedObservation,
+  replayed: ComparedObservation,
+  kept: RawAnswers,
+): Classification {
   const bothSkipped = captured.end === StatementEnd.SKIPPED && replayed.end === StatementEnd.SKIPPED;
   if (bothSkipped) return notCompared('skipped', 'both servers skipped it after an earlier error');
   if (captured.end !== replayed.end || captured.sqlState !== replayed.sqlState)
@@ -88,6 +110,9 @@ function classifyErrors(captured: ComparedObservation, replayed: ComparedObserva
       'errorChanged',
       `${describeFailure(captured)}: severity ${captured.severity} → ${replayed.severity}`,
     );
+  const fields = [captured.errorDigest ?? 0n, replayed.errorDigest ?? 0n];
+  if (!fields.includes(0n) && fields[0] !== fields[1])
+    return diverged('errorChanged', `${describeFailure(captured)}: ${describeErrorFields(kept)}`);
   return match;
 }
 
@@ -95,20 +120,90 @@ function classifyAnswers(
   captured: ComparedObservation,
   replayed: ComparedObservation,
   kept: RawAnswers,
+  rulesOf: RulesOf,
 ): Classification {
   if (!sameVerb(captured, replayed))
     return diverged('commandTag', `${describeEnd(captured)} → ${describeEnd(replayed)}`);
-  if (!sameColumns(captured, replayed))
-    return diverged('columns', describeFirstColumn(kept) || describeColumnCounts(captured, replayed));
-  if (captured.rows !== replayed.rows || captured.end !== replayed.end)
-    return diverged('rowCount', describeRowCounts(captured, replayed, kept));
+  const frames = { captured: framesOf(kept.captured), replayed: framesOf(kept.replayed) };
+  const names = frames.captured?.columns?.map(({ name }) => name) ?? null;
+  const rules = rulesOf(names, captured.columnCount, Number(captured.rows));
+  if (!sameColumns(captured, replayed) && !isRetypedExtract(frames, rules))
+    return diverged(
+      'columns',
+      describeFirstColumn(kept) || describeColumnCounts(captured, replayed),
+      columnsThatDiffer(kept),
+    );
+  if (captured.rows !== replayed.rows || captured.end !== replayed.end) {
+    const detail = describeRowCounts(captured, replayed, kept);
+    return rules.open ? notCompared('undetermined', detail) : diverged('rowCount', detail);
+  }
   if (tagCount(captured.commandTag) !== tagCount(replayed.commandTag))
     return diverged('rowCount', `${captured.commandTag} → ${replayed.commandTag}`);
   if (captured.digested !== replayed.digested || !captured.digested)
     return notCompared('notStored', "production's answer was not kept");
-  if (captured.orderedDigest === replayed.orderedDigest) return match;
-  if (captured.multisetDigest === replayed.multisetDigest) return diverged('orderOnly', describeOrder(captured, kept));
-  return diverged('value', describeFirstRow(kept) || 'values differ; the answers kept do not show where');
+  if (captured.orderedDigest === replayed.orderedDigest && sameColumns(captured, replayed)) return match;
+  const found = compareRows(rowsOf(captured, kept, frames, rules, captured.multisetDigest === replayed.multisetDigest));
+  return { ...found, detail: oneLine(found.detail) };
+}
+
+interface BothFrames {
+  readonly captured: StatementFrames | null;
+  readonly replayed: StatementFrames | null;
+}
+
+function rowsOf(
+  captured: ComparedObservation,
+  kept: RawAnswers,
+  frames: BothFrames,
+  rules: AnswerRules,
+  sameRows: boolean,
+): TwoAnswers {
+  const before = kept.captured?.rowsBefore ?? 0;
+  const aligned = before === (kept.replayed?.rowsBefore ?? 0);
+  const both = aligned && frames.captured !== null && frames.replayed !== null;
+  const a =
+    both && frames.captured !== null
+      ? frames.captured.rows.map((span) => cellsOf(frames.captured as StatementFrames, span))
+      : [];
+  const b =
+    both && frames.replayed !== null
+      ? frames.replayed.rows.map((span) => cellsOf(frames.replayed as StatementFrames, span))
+      : [];
+  const rows = Number(captured.rows);
+  return {
+    captured: a,
+    replayed: b,
+    before: both ? before : 0,
+    complete: both && before === 0 && a.length === rows && b.length === rows,
+    columns: columnsOf(frames, rules, captured.columnCount),
+    sameRows,
+    rules,
+  };
+}
+
+function columnsOf({ captured, replayed }: BothFrames, rules: AnswerRules, count: number): readonly CellColumn[] {
+  if (captured?.copy === true) return [];
+  const described = Math.max(captured?.columns?.length ?? 0, captured?.columns === null ? rules.columns.length : count);
+  return Array.from({ length: described }, (_, i) => ({
+    captured: captured?.columns?.[i] ?? null,
+    replayed: replayed?.columns?.[i] ?? null,
+    rule: rules.columns[i] ?? plainColumn,
+  }));
+}
+
+/** EXTRACT gave double precision before PostgreSQL 14 and gives numeric since: the same numbers, compared as such. */
+function isRetypedExtract({ captured, replayed }: BothFrames, rules: AnswerRules): boolean {
+  if (captured?.columns == null || captured.columns.length !== replayed?.columns?.length) return false;
+  return captured.columns.every((a, i) => {
+    const b = replayed.columns?.[i];
+    if (b === undefined || a.name !== b.name) return false;
+    const types = [scalarOf(a.typeOid), scalarOf(b.typeOid)];
+    const retyped = types.includes('float8') && types.includes('numeric') && rules.columns[i]?.extract === true;
+    return (
+      retyped ||
+      (a.format === b.format && (a.typeOid === b.typeOid || Math.min(a.typeOid, b.typeOid) >= FIRST_USER_OID))
+    );
+  });
 }
 
 /** A portal that one server suspended and the other finished is a matter of how many rows there were. */
@@ -131,11 +226,6 @@ function describeColumnCounts(a: ComparedObservation, b: ComparedObservation): s
 function describeRowCounts(a: ComparedObservation, b: ComparedObservation, kept: RawAnswers): string {
   const first = firstRowNumber(kept);
   return `${a.rows} → ${b.rows} rows${first > 0 ? `, first difference at row ${first}` : ''}`;
-}
-
-function describeOrder(a: ComparedObservation, kept: RawAnswers): string {
-  const first = firstRowNumber(kept);
-  return `the same ${a.rows} rows in another order${first > 0 ? `, from row ${first} on` : ''}`;
 }
 
 /** The words of the tag without the numbers at its end: `INSERT 0 5` is INSERT, `CREATE TABLE` stays. */

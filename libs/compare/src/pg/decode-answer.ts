@@ -88,7 +88,7 @@ export function rowTexts(
     .map((value, i) => (value === null ? null : cellText(value, frames.columns?.[i] ?? null)));
 }
 
-function copyLine(bytes: Uint8Array, span: RowSpan): Uint8Array {
+export function copyLine(bytes: Uint8Array, span: RowSpan): Uint8Array {
   const newline = bytes[span.end - 1] === 0x0a;
   return bytes.subarray(span.start, newline ? span.end - 1 : span.end);
 }

@@ -1,7 +1,7 @@
 // Says in one line for people where two answers differ, from what was kept of them.
 import type { FieldDescription } from '@mirrorstream/pg-wire';
 import { typeName } from './cell-text.ts';
-import { rowTexts } from './decode-answer.ts';
+import { oneLine } from './one-line.ts';
 import { type RawAnswer, type RowSpan, type StatementFrames, statementFrames } from './statement-frames.ts';
 
 /** What was kept of both sides; either may be missing. */
@@ -10,35 +10,17 @@ export interface RawAnswers {
   readonly replayed?: RawAnswer;
 }
 
-export const DETAIL_CHARS = 120;
-const CELL_CHARS = 36;
 const NAME_CHARS = 30;
-
-/** One line, at most DETAIL_CHARS characters, no control characters. */
-export function oneLine(text: string, maxChars = DETAIL_CHARS): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').toWellFormed();
-  return line.length <= maxChars ? line : `${line.slice(0, maxChars - 1).toWellFormed()}…`;
-}
-
-/** The first row that differs, with its cells where that is short: `row 3, column balance: 10 → 12`. */
-export function describeFirstRow(kept: RawAnswers): string {
-  const captured = framesOf(kept.captured);
-  const replayed = framesOf(kept.replayed);
-  if (captured === null || replayed === null) return '';
-  const row = firstDifferentRow(captured, replayed);
-  if (row < 0) return '';
-  const a = captured.rows[row];
-  const b = replayed.rows[row];
-  if (a === undefined || b === undefined) return '';
-  return `row ${row + 1}${describeCells(captured, a, replayed, b)}`;
-}
 
 /** The number (from 1) of the first row that differs; 0 when what was kept does not show one. */
 export function firstRowNumber(kept: RawAnswers): number {
   const captured = framesOf(kept.captured);
   const replayed = framesOf(kept.replayed);
-  return captured === null || replayed === null ? 0 : firstDifferentRow(captured, replayed) + 1;
+  if (captured === null || replayed === null) return 0;
+  const before = kept.captured?.rowsBefore ?? 0;
+  if (before !== (kept.replayed?.rowsBefore ?? 0)) return 0;
+  const row = firstDifferentRow(captured, replayed);
+  return row < 0 ? 0 : before + row + 1;
 }
 
 /** The first column that differs: `column balance: integer → bigint`. */
@@ -66,7 +48,7 @@ function describeColumn(a: FieldDescription, b: FieldDescription, number: number
   return a.format === b.format ? '' : `${name}: format ${a.format} → ${b.format}`;
 }
 
-function framesOf(raw: RawAnswer | undefined): StatementFrames | null {
+export function framesOf(raw: RawAnswer | undefined): StatementFrames | null {
   return raw === undefined || raw.bytes.length === 0 ? null : statementFrames(raw);
 }
 
@@ -85,17 +67,31 @@ function sameBytes(a: StatementFrames, left: RowSpan, b: StatementFrames, right:
   return true;
 }
 
-function describeCells(a: StatementFrames, left: RowSpan, b: StatementFrames, right: RowSpan): string {
-  const captured = rowTexts(a, left);
-  const replayed = rowTexts(b, right);
-  if (captured.length !== replayed.length) return `: ${captured.length} → ${replayed.length} values`;
-  const at = captured.findIndex((cell, i) => cell !== replayed[i]);
-  if (at < 0) return '';
-  const name = a.copy ? '' : `, column ${oneLine(a.columns?.[at]?.name ?? String(at + 1), NAME_CHARS)}`;
-  return `${name}: ${shortCell(captured[at] ?? null)} → ${shortCell(replayed[at] ?? null)}`;
+/** Names, as production gave them, of the columns that differ in name, type or format, or that one side lacks. */
+export function columnsThatDiffer(kept: RawAnswers): readonly string[] {
+  const captured = framesOf(kept.captured)?.columns ?? null;
+  const replayed = framesOf(kept.replayed)?.columns ?? null;
+  if (captured === null || replayed === null) return [];
+  return Array.from({ length: Math.max(captured.length, replayed.length) }, (_, i) => i)
+    .filter((i) => {
+      const a = captured[i];
+      const b = replayed[i];
+      return a === undefined || b === undefined || describeColumn(a, b, i + 1) !== '';
+    })
+    .map((i) => (captured[i] ?? replayed[i])?.name ?? '');
 }
 
-function shortCell(cell: string | null): string {
-  if (cell === null) return 'NULL';
-  return cell === '' ? "''" : oneLine(cell, CELL_CHARS);
+/** Fields of ErrorResponse that name what is concerned (manual, "Error and Notice Message Fields"). */
+const errorFields = { s: 'schema', t: 'table', c: 'column', d: 'data type', n: 'constraint' } as const;
+
+/** The first field of both errors that differs: `constraint a → b`. */
+export function describeErrorFields(kept: RawAnswers): string {
+  const captured = framesOf(kept.captured)?.error;
+  const replayed = framesOf(kept.replayed)?.error;
+  for (const [code, name] of Object.entries(errorFields)) {
+    const a = captured?.[code];
+    const b = replayed?.[code];
+    if (a !== b) return `${name} ${oneLine(a ?? 'none', NAME_CHARS)} → ${oneLine(b ?? 'none', NAME_CHARS)}`;
+  }
+  return 'what it concerns differs';
 }

@@ -19,6 +19,7 @@ export function toObservation(draft: ObservationDraft): ComparedObservation {
     multisetDigest: joined(draft.multisetHi, draft.multisetLo),
     columnsDigest: joined(draft.columnsHi, draft.columnsLo),
     columnCount: draft.columnCount,
+    errorDigest: joined(draft.errorHi, draft.errorLo),
   };
 }
 

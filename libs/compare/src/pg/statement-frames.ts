@@ -16,6 +16,8 @@ export interface RawAnswer {
   readonly statement: number;
   /** The bytes were cut at a cap. */
   readonly truncated: boolean;
+  /** Rows of the statement that are left out before the first one kept. Default 0. */
+  readonly rowsBefore?: number;
 }
 
 /** Body of one DataRow or CopyData: [start, end) of the answer's bytes. */

@@ -157,6 +157,8 @@ const observation = (commandTag: string): ObservationDraft => ({
   ...{ orderedHi: 0, orderedLo: 0, multisetHi: 0, multisetLo: 0, columnsHi: 0, columnsLo: 0, columnCount: 0 },
   latencyUs: 0,
   firstRowUs: 0,
+  errorHi: 0,
+  errorLo: 0,
 });
 
 /** The definition: production had answered `a` before it was asked `b`. */

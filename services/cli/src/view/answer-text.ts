@@ -23,7 +23,10 @@ export function describeAnswers(
   const decode = (bytes: Uint8Array): DecodedAnswer | null =>
     bytes.length === 0
       ? null
-      : decodeAnswer({ bytes, statement, truncated: exemplar?.rawTruncated ?? false }, decodeLimits);
+      : decodeAnswer(
+          { bytes, statement: exemplar?.rawAlone ? 0 : statement, truncated: exemplar?.rawTruncated ?? false },
+          decodeLimits,
+        );
   const captured: Side = { answer: decode(exemplar?.capturedRaw ?? new Uint8Array()), observation: exemplar?.captured };
   const replayed: Side = { answer: decode(exemplar?.replayedRaw ?? new Uint8Array()), observation: exemplar?.replayed };
   const tell = tellerOf(className, captured.answer, replayed.answer);
@@ -45,6 +48,7 @@ function tellerOf(
       return (side) => rowText(side, row, captured, replayed);
     }
     case 'orderOnly':
+    case 'collation':
       return orderText;
     case 'rowCount':
       return (side) => rowCountText(side, side.answer === captured ? replayed : captured);

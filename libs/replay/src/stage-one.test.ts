@@ -34,7 +34,10 @@ const base: ObservationDraft = {
 
 describe('stage one', () => {
   it('calls equal what has the same end, tag, SQLSTATE, severity, rows, columns and digests', () => {
-    assert.equal(judge(base, { ...base, latencyUs: 5, sizeBytes: 3, multisetLo: 1 }, ''), 'equal');
+    assert.equal(judge(base, { ...base, latencyUs: 5, firstRowUs: 2, sizeBytes: 3, multisetLo: 1 }, ''), 'equal');
+    const about = (errorLo: number) => ({ ...base, end: StatementEnd.ERROR, sqlState: '23505', errorLo });
+    assert.equal(judge(about(7), about(8), ''), 'different');
+    assert.equal(judge(about(7), about(0), ''), 'equal');
     const changes: Partial<ObservationDraft>[] = [
       { end: StatementEnd.ERROR },
       { commandTag: 'SELECT 2' },
@@ -108,6 +111,8 @@ describe('stage one', () => {
       orderedDigest: digest,
       multisetDigest: 0n,
       columnsDigest: 9n,
+      firstRowUs: 1n,
+      errorDigest: 0n,
     };
     const found = capturedObservations(
       {
@@ -119,7 +124,7 @@ describe('stage one', () => {
       } as never,
       new AnswerDigester(),
     );
-    assert.deepEqual(found, [{ ...base, orderedHi: 0xfedcba98, orderedLo: 0x76543210, latencyUs: 2 }]);
+    assert.deepEqual(found, [{ ...base, orderedHi: 0xfedcba98, orderedLo: 0x76543210, latencyUs: 2, firstRowUs: 1 }]);
   });
 });
 

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { filtersSchema } from './filters.ts';
 import { given } from './given.ts';
+import { mirrorRoles } from './mirror-control.ts';
 import { neverShed, shedProblem, shedSchema } from './shed.ts';
 import { sideEffects } from './side-effects.ts';
 
@@ -32,6 +33,8 @@ const mirrorSchema = z.strictObject({
   passwordFile: z.string().min(1).optional(),
   /** By captured user. */
   users: z.record(roleName, mirrorUserSchema).optional(),
+  /** control: the same version and settings as the source; what differs there is noise. */
+  role: z.enum(mirrorRoles).optional(),
   readOnly: z.boolean().optional(),
   lanes: z.enum(['session', 'pooled']).optional(),
   maxConnections: z.number().int().min(1).optional(),

@@ -13,6 +13,9 @@ import { given } from './given.ts';
 import { type ShedSettings, shedSchema } from './shed.ts';
 import { type SideEffect, sideEffects } from './side-effects.ts';
 
+export const mirrorRoles = ['candidate', 'control'] as const;
+export type MirrorRole = (typeof mirrorRoles)[number];
+
 const mirrorControlSchema = z.looseObject({
   version: z.literal(1),
   /** paused: transactions under way are finished, none begins; nothing is lost, the mirror falls behind. */
@@ -23,6 +26,8 @@ const mirrorControlSchema = z.looseObject({
   shed: shedSchema.partial().optional(),
   /** Side effects that may happen on the mirror, too. */
   allowSideEffects: z.array(z.enum(sideEffects)).optional(),
+  /** control: it runs what production runs; what differs there is noise (docs/findings.md). Replayers do not care. */
+  role: z.enum(mirrorRoles).optional(),
   /** Sessions under way follow exposure and filters, too, from their next transaction on. Otherwise they keep what they began with. */
   immediate: z.boolean().optional(),
 });
@@ -44,6 +49,7 @@ export type MirrorChange = {
   readonly filters?: Partial<Filters>;
   readonly shed?: Partial<ShedSettings>;
   readonly allowSideEffects?: readonly SideEffect[];
+  readonly role?: MirrorRole;
   readonly immediate?: boolean;
 };
 
@@ -72,6 +78,11 @@ export function changeMirrorControl(present: MirrorControl | null, change: Mirro
     ...(shed === undefined ? {} : { shed: { ...present?.shed, ...shed } }),
     ...(immediate === true ? { immediate } : {}),
   });
+}
+
+/** The record once the flags of each replayer are to hold again: what the mirror is for stays. null: nothing is left. */
+export function clearedMirrorControl(present: MirrorControl | null): MirrorControl | null {
+  return present?.role === undefined ? null : { version: 1, role: present.role };
 }
 
 export function mirrorSettingsInForce(flags: MirrorSettings, control: MirrorControl | null): MirrorSettings {

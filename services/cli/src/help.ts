@@ -14,6 +14,7 @@ Commands:
   seed            make a mirror equal to the source, and begin its replay exactly behind that
   capture         switch capture off and on, choose the share of sessions and what is kept, while it runs
   mirror          what a mirror plays: exposure, filters, relief when it falls behind, pause; changed while it runs
+  findings        what would break on a mirror, what is slower, what is only noise; acknowledge, resolve, suppress
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them
   dead-letter     what could not be decoded: look at it, and try it again after an upgrade

@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   status: async () => endingProcess((await import('./status/status.ts')).status),
   capture: async () => endingProcess((await import('./capture/command.ts')).capture),
   mirror: async () => endingProcess((await import('./mirror/command.ts')).mirror),
+  findings: async () => endingProcess((await import('./findings/command.ts')).findings),
   replay: async () => endingProcess((await import('./history/replay.ts')).replay),
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),

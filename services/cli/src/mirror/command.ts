@@ -1,6 +1,7 @@
 // `mirrorstream mirror`: says what a mirror plays of the traffic, and changes it while its replayers run.
 import {
   changeMirrorControl,
+  clearedMirrorControl,
   encodeMirrorControl,
   exitCodes,
   type MirrorControl,
@@ -50,7 +51,7 @@ function reportOf(
   const { environment } = scope;
   return changeAndWatch(client, scope, {
     subject: mirrorControl(environment, name),
-    change: change === null ? null : (present) => (change === 'clear' ? null : changed(present, change)),
+    change: change === null ? null : (present) => (change === 'clear' ? cleared(present) : changed(present, change)),
     waitMs,
     report: ({ control, revision }, snapshots): MirrorReport => ({
       mirror: name,
@@ -60,6 +61,11 @@ function reportOf(
     }),
     missing,
   });
+}
+
+function cleared(present: MirrorControl | null): string | null {
+  const control = clearedMirrorControl(present);
+  return control === null ? null : encodeMirrorControl(control);
 }
 
 function changed(present: MirrorControl | null, change: Exclude<MirrorRequest['change'], 'clear' | null>): string {

@@ -51,8 +51,9 @@ function lines(report: MirrorReport): string[] {
 
 const nothing = 'nothing: the flags of each replayer hold';
 
-function settingsText({ replay, exposure, filters, shed }: MirrorControl): string {
+function settingsText({ role, replay, exposure, filters, shed }: MirrorControl): string {
   const parts = [
+    ...(role === undefined ? [] : [`role ${role}`]),
     ...(replay === undefined ? [] : [replay === 'paused' ? 'paused' : 'not paused']),
     ...(exposure === undefined ? [] : [`exposure ${exposure}`]),
     ...(filters === undefined ? [] : [`filters ${named(filters)}`]),

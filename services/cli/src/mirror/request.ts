@@ -4,6 +4,8 @@ import {
   type Filters,
   filterFlags,
   type MirrorChange,
+  type MirrorRole,
+  mirrorRoles,
   neverShed,
   noFilters,
   type ShedSettings,
@@ -26,7 +28,7 @@ export const mirrorCommand: CommandSpec = {
     '  set     change exposure, filters or shedding; what is not named stays\n' +
     '  pause   finish the transactions under way and begin none; the mirror falls behind, nothing is lost\n' +
     '  resume  go on where it stopped\n' +
-    '  clear   forget all that was said here: the flags of each replayer hold again\n' +
+    '  clear   forget all that was said here but the role: the flags of each replayer hold again\n' +
     'It is written to the topic mirrorstream.control, which every replayer of the mirror follows, now and when it starts; the command ' +
     'then waits until every replayer that runs says that it does so. What is not played is counted: unexposed, filtered or shed, each ' +
     'transaction with its reason. docs/replay.md explains all of it.',
@@ -62,6 +64,12 @@ export const mirrorCommand: CommandSpec = {
       placeholder: 'NAME',
       repeatable: true,
       description: `with set: what may happen on the mirror, too, and replaces what was allowed before: ${sideEffects.join(', ')}, all or none`,
+    },
+    {
+      name: 'role',
+      placeholder: 'candidate|control',
+      description:
+        'with set: control for a mirror that runs what production runs: what differs there is noise (docs/findings.md)',
     },
     {
       name: 'immediate',
@@ -130,10 +138,15 @@ function changeOf(action: Action, flags: GivenFlags): MirrorRequest['change'] {
   const named = Object.keys(settings).length > 0;
   if (action === 'set') {
     if (named) return { ...settings, immediate: flags.has('immediate') };
-    throw badFlag(mirrorCommand, 'set', 'changes nothing', 'Name --exposure, a filter or a threshold of shedding.');
+    throw badFlag(
+      mirrorCommand,
+      'set',
+      'changes nothing',
+      'Name --exposure, --role, a filter or a threshold of shedding.',
+    );
   }
   if (named || flags.has('immediate')) {
-    throw badFlag(mirrorCommand, 'exposure, filters and shedding:', `not with ${action}`, 'They go with set.');
+    throw badFlag(mirrorCommand, 'exposure, role, filters and shedding:', `not with ${action}`, 'They go with set.');
   }
   switch (action) {
     case 'status':
@@ -153,7 +166,9 @@ function settingsOf(flags: GivenFlags): MirrorChange {
   const exposure = flags.last('exposure');
   const filters = filtersOf(flags);
   const shed = shedOf(flags);
+  const role = flags.last('role');
   return {
+    ...(role === undefined ? {} : { role: roleOf(role) }),
     ...(exposure === undefined
       ? {}
       : { exposure: shareOf(mirrorCommand, '--exposure', exposure, 'Write 0.05 for one session in twenty.') }),
@@ -161,6 +176,12 @@ function settingsOf(flags: GivenFlags): MirrorChange {
     ...(Object.keys(shed).length === 0 ? {} : { shed }),
     ...(flags.has('allow-side-effect') ? { allowSideEffects: allowedOf(flags) } : {}),
   };
+}
+
+function roleOf(text: string): MirrorRole {
+  const known = mirrorRoles.find((role) => role === text);
+  if (known !== undefined) return known;
+  throw badFlag(mirrorCommand, '--role', 'is neither candidate nor control', hint('role'));
 }
 
 function allowedOf(flags: GivenFlags): readonly SideEffect[] {

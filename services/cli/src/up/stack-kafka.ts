@@ -1,7 +1,13 @@
 // Kafka before anything else runs on it: that it answers, and that the stack's topics are there.
-import { MirrorstreamError } from '@mirrorstream/domain';
+import { changeMirrorControl, encodeMirrorControl, MirrorstreamError, mirrorControl } from '@mirrorstream/domain';
 import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
-import { ensureMirrorTopics, ensureSourceTopics, ensureStatusTopic } from '@mirrorstream/service-kit';
+import {
+  ensureControlTopic,
+  ensureMirrorTopics,
+  ensureSourceTopics,
+  ensureStatusTopic,
+} from '@mirrorstream/service-kit';
+import { readControl, writeControl } from '../control/record.ts';
 import type { KafkaAccess } from '../kafka-plan.ts';
 import type { StackPlan } from './stack-plan.ts';
 
@@ -40,3 +46,18 @@ export async function ensureStackTopics(client: KafkaClient, plan: StackPlan): P
   await ensureSourceTopics(admin, plan.sourceName, options);
   for (const { name } of plan.mirrors) await ensureMirrorTopics(admin, plan.environment, name, options);
 }
+
+/** Says in the control topic what each mirror is for, where the file says so and the topic says otherwise. */
+export async function declareRoles(client: KafkaClient, plan: StackPlan): Promise<void> {
+  const declared = plan.mirrors.filter(({ role }) => role !== null);
+  if (declared.length === 0) return;
+  await ensureControlTopic(await client.admin());
+  for (const { name, role } of declared) {
+    const subject = mirrorControl(plan.environment, name);
+    const { control } = await readControl(client, subject, quiet);
+    if (role === null || control?.role === role) continue;
+    await writeControl(client, subject.key, encodeMirrorControl(changeMirrorControl(control, { role })));
+  }
+}
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,5 +1,5 @@
 // Works out what `up` has to run: flags over configuration file over defaults. Everything that can be refused is refused here.
-import { type MirrorConfig, MirrorstreamError, type SideEffect } from '@mirrorstream/domain';
+import { type MirrorConfig, type MirrorRole, MirrorstreamError, type SideEffect } from '@mirrorstream/domain';
 import {
   type DatabaseAddress,
   formatHostPort,
@@ -29,6 +29,8 @@ export interface MirrorPlan {
   /** Flags of its replayer, about its server. */
   readonly target: readonly string[];
   readonly allowSideEffects: readonly SideEffect[];
+  /** null: what the control topic says, if anything. */
+  readonly role: MirrorRole | null;
 }
 
 export interface StackPlan {
@@ -141,7 +143,8 @@ function planMirrors(
     mirrors.set(name, mirrorPlan(name, address, config.mirrors?.[name] ?? {}));
   }
   if (source === null) {
-    if (mirrors.size === 0) return [mirrorPlan('candidate', null, {}), mirrorPlan('control', null, {})];
+    if (mirrors.size === 0)
+      return [mirrorPlan('candidate', null, {}), mirrorPlan('control', null, { role: 'control' })];
     const where = flagged.size > 0 ? '--mirror' : place(['mirrors']);
     throw bad(
       `${where} is given without a source`,
@@ -169,6 +172,7 @@ function mirrorPlan(name: string, address: DatabaseAddress | null, config: Mirro
     shed: config.shed ?? {},
     target: mirrorTargetFlags(config),
     allowSideEffects: config.allowSideEffects ?? [],
+    role: config.role ?? null,
   };
 }
 

@@ -12,7 +12,7 @@ import { Parts } from './parts.ts';
 import { whyUnreachable } from './reachable.ts';
 import type { RunClaim, RunFile } from './run-file.ts';
 import { comparerArguments, proxyArguments, type RunningService, replayerStart, startService } from './services.ts';
-import { ensureStackTopics, partitionsOf, reachKafka } from './stack-kafka.ts';
+import { declareRoles, ensureStackTopics, partitionsOf, reachKafka } from './stack-kafka.ts';
 import type { MirrorPlan, StackPlan } from './stack-plan.ts';
 import type { Steps } from './steps.ts';
 
@@ -108,7 +108,10 @@ export class Stack {
     this.#databases = embedded;
     this.#client = connectKafka({ ...access, clientId: 'mirrorstream-up' });
     const client = this.#client;
-    await steps.run('Topics', () => ensureStackTopics(client, plan));
+    await steps.run('Topics', async () => {
+      await ensureStackTopics(client, plan);
+      await declareRoles(client, plan);
+    });
     await this.#startServices(access, listen);
     this.#observer = await steps.run('Counters of earlier runs', () => this.#observe());
     this.#around.claim.update({

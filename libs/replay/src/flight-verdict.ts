@@ -1,6 +1,7 @@
 // Turns a finished flight into the statement comparisons of its exchange, and keeps what they say of its transaction.
 import { AnswerDigester } from '@mirrorstream/compare';
 import { AnswerStorage, type Exchange } from '@mirrorstream/envelope';
+import { AnswerWindow, type DifferenceWindow } from './answer-window.ts';
 import type { Flight } from './flights.ts';
 import type { PartWork } from './lane-work.ts';
 import { capturedObservations } from './observed.ts';
@@ -39,7 +40,7 @@ export class FlightJudge {
       replayed,
       sql: (statement) => textOfStatement(flight.texts, statement),
       excuse: owner.excuse || (cancelled || tally.cancelMissed ? 'cancelled' : ''),
-      raws: () => rawsOf(flight, exchange, this.#rawCapBytes),
+      raws: rawsOf(flight, exchange, this.#rawCapBytes),
     });
     tally.cancelMissed ||= cancelled && statements.some(({ equal }) => !equal);
     this.#order?.answered(exchange);
@@ -58,9 +59,33 @@ export class FlightJudge {
 
 const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';
 
-function rawsOf(flight: Flight, exchange: Exchange, capBytes: number): KeptRaws {
-  const answer = exchange.answer;
-  const captured = answer?.storage === AnswerStorage.FULL ? answer.raw.subarray(0, capBytes) : new Uint8Array(0);
-  const capturedWhole = answer?.storage === AnswerStorage.FULL && answer.raw.length <= capBytes;
-  return { captured, replayed: Buffer.concat(flight.raw), truncated: flight.rawTruncated || !capturedWhole };
+/**
+ * Both answers whole, with the first statement that asks. Where one of them is larger than the cap: of the statement whose rows differ
+ * first the rows around that place; of production's answer that was not kept nothing, and the mirror's first bytes.
+ */
+function rawsOf(flight: Flight, exchange: Exchange, capBytes: number): (statement: number) => KeptRaws | null {
+  const kept = exchange.answer?.storage === AnswerStorage.FULL ? exchange.answer.raw : none;
+  let given = false;
+  if (kept.length > capBytes) {
+    const window = windowOf(flight, kept, capBytes);
+    if (window !== null)
+      return (statement) => (window.statement === statement ? { ...window, alone: true, truncated: true } : null);
+  }
+  const captured = kept.subarray(0, capBytes);
+  const truncated = flight.rawTruncated || kept.length === 0 || kept.length > capBytes;
+  return () => {
+    if (given) return null;
+    given = true;
+    return { captured, replayed: Buffer.concat(flight.raw), truncated, alone: false, rowsBefore: 0 };
+  };
 }
+
+function windowOf(flight: Flight, production: Uint8Array, capBytes: number): DifferenceWindow | null {
+  if (flight.window !== null) return flight.window.difference();
+  if (flight.rawTruncated) return null;
+  const window = new AnswerWindow(production, capBytes);
+  for (const bytes of flight.raw) window.frames(bytes);
+  return window.difference();
+}
+
+const none = new Uint8Array(0);

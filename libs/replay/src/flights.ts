@@ -1,7 +1,8 @@
 // Exchanges under way on one connection: attributes the mirror's answers to them, in order, and says when each is over.
 import { AnswerDigester } from '@mirrorstream/compare';
-import type { Exchange, ObservationDraft } from '@mirrorstream/envelope';
+import { AnswerStorage, type Exchange, type ObservationDraft } from '@mirrorstream/envelope';
 import { B, encodeFrontend, FrameEvent, FrameSplitter, WireWriter } from '@mirrorstream/pg-wire';
+import { AnswerWindow } from './answer-window.ts';
 import type { PartWork } from './lane-work.ts';
 import { ReplyLedger } from './reply-ledger.ts';
 import { type ExchangeTexts, RequestWalk } from './request-walk.ts';
@@ -29,6 +30,8 @@ export interface Flight {
   readonly raw: Uint8Array[];
   rawBytes: number;
   rawTruncated: boolean;
+  /** Of an answer that outgrew the cap, beside a kept one of production's. */
+  window: AnswerWindow | null;
   /** Set when it is over. */
   observations: readonly ObservationDraft[];
   status: '' | 'I' | 'T' | 'E';
@@ -112,6 +115,7 @@ export class Flights {
       raw: [],
       rawBytes: 0,
       rawTruncated: false,
+      window: null,
       observations: [],
       status: '',
     };
@@ -196,6 +200,7 @@ export class Flights {
     const { type, length, buffer, start, end } = this.#splitter;
     flight.repliesSinceSend += 1;
     flight.rawTruncated = true;
+    flight.window?.lose();
     if (event === FrameEvent.framePart) {
       this.#digester.part(buffer, start, end);
     } else if (event === FrameEvent.frameBegin) {
@@ -207,11 +212,26 @@ export class Flights {
     }
   }
 
+  /** What outgrew the cap is followed from its beginning; where production's answer was not kept there is nothing to follow it by. */
+  #openWindow(flight: Flight): void {
+    const answer = flight.exchange?.answer;
+    if (answer === undefined || answer.storage !== AnswerStorage.FULL) return;
+    flight.window = new AnswerWindow(answer.raw, this.#rawCapBytes);
+    for (const bytes of flight.raw) flight.window.frames(bytes);
+    flight.raw.length = 0;
+    flight.rawBytes = 0;
+  }
+
   /** Views of the chunk are kept, not copies: they are needed only when the answer differs, which is mostly known before the chunk ends. */
   #keep(flight: Flight, buffer: Uint8Array, start: number, end: number, mayView: boolean): void {
-    if (flight.rawTruncated) return;
+    if (flight.rawTruncated) {
+      flight.window?.frame(buffer, start, end);
+      return;
+    }
     if (flight.rawBytes + end - start > this.#rawCapBytes) {
       flight.rawTruncated = true;
+      this.#openWindow(flight);
+      flight.window?.frame(buffer, start, end);
       return;
     }
     flight.rawBytes += end - start;

@@ -83,6 +83,30 @@ describe('lane', () => {
     assert.equal(second?.capturedRaw.length, 0);
   });
 
+  it('keeps the rows around the first that differs of answers too large to keep', () => {
+    const rows = (changed: number) =>
+      Array.from({ length: 10_000 }, (_, i) => row(`row ${i}${i === changed ? ' changed' : ''}`));
+    const answer = backend(tag('BEGIN'), ...rows(-1), tag('SELECT 10000'), ready());
+    const other = backend(tag('BEGIN'), ...rows(9_000), tag('SELECT 10000'), ready());
+    for (const pieceBytes of [1_000, 100_000, other.length]) {
+      const stage = connected([{ seq: 1 }, { request: frontend(query('BEGIN; SELECT a')), answer }]);
+      for (let at = 0; at < other.length; at += pieceBytes)
+        stage.step({ kind: 'bytes', chunk: other.slice(at, at + pieceBytes) });
+      const [begin, select] = stage.results()[0]?.statements ?? [];
+      assert.equal(begin?.equal, true);
+      assert.deepEqual(
+        [select?.equal, select?.rawAlone, select?.capturedRowsBefore, select?.replayedRowsBefore],
+        [false, true, 8_995, 8_995],
+      );
+      const [captured, replayed] = [select?.capturedRaw ?? answer, select?.replayedRaw ?? answer];
+      const before = backend(...rows(-1).slice(8_995, 9_000));
+      assert.ok(Buffer.from(captured).toString('latin1').startsWith(Buffer.from(before).toString('latin1')));
+      assert.ok(Buffer.from(replayed).toString('latin1').startsWith(Buffer.from(before).toString('latin1')));
+      assert.ok(Buffer.from(replayed).includes('row 9000 changed'));
+      assert.ok(captured.length < 70_000 && replayed.length < 70_000);
+    }
+  });
+
   it('reads answers the same however the network cuts them', () => {
     const answer = backend(row('some value'), tag('SELECT 1'), ready());
     for (let cut = 1; cut < answer.length; cut++) {

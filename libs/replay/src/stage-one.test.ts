@@ -82,8 +82,21 @@ describe('stage one', () => {
       replayed: [base, base],
       sql: (n) => `statement ${n}`,
       excuse: '',
-      raws: () => ({ captured: Buffer.from('c'), replayed: Buffer.from('r'), truncated: false }),
+      raws: (statement) =>
+        statement > 0
+          ? null
+          : {
+              ...{ captured: Buffer.from('c'), replayed: Buffer.from('r'), truncated: false },
+              ...{ alone: true, rowsBefore: 4 },
+            },
     });
+    assert.deepEqual(
+      compared.map((it) => [it.rawAlone, it.capturedRowsBefore, it.replayedRowsBefore]),
+      [
+        [true, 4, 4],
+        [false, 0, 0],
+      ],
+    );
     assert.deepEqual(
       compared.map((it) => [it.sql, it.captured.end, it.replayed.end, it.equal, it.capturedRaw.length]),
       [

@@ -30,31 +30,33 @@ export interface ExchangeAnswers {
   readonly sql: (statement: number) => string;
   /** Why a difference proves nothing: capture missed something earlier in the session, or the mirror's session lacks something. */
   readonly excuse: NotComparedReason | '';
-  /** Asked only when there is a difference. */
-  readonly raws: () => KeptRaws;
+  /** What was kept for a statement that differs; null: nothing, or nothing that was not given before. */
+  readonly raws: (statement: number) => KeptRaws | null;
 }
 
-/** Backend frames of the whole exchange, from both sides. */
+/** Backend frames from both sides. */
 export interface KeptRaws {
   readonly captured: Uint8Array;
   readonly replayed: Uint8Array;
   /** One of them was cut at the cap, or never kept. */
   readonly truncated: boolean;
+  /** Of this statement alone; else of the whole exchange. */
+  readonly alone: boolean;
+  /** Rows of the statement that are left out before the first one, on both sides. */
+  readonly rowsBefore: number;
 }
 
 const none = new Uint8Array(0);
 
-/** One comparison per statement that either side answered. The first difference carries both kept answers of the whole exchange. */
+/** One comparison per statement that either side answered. A difference carries what was kept of both answers. */
 export function compareExchange(answers: ExchangeAnswers): readonly StatementComparison[] {
   const count = Math.max(answers.captured.length, answers.replayed.length);
   const compared: StatementComparison[] = [];
-  let kept = false;
   for (let statement = 0; statement < count; statement++) {
     const captured = answers.captured[statement] ?? missing(answers.captured, answers.capturedUnanswered);
     const replayed = answers.replayed[statement] ?? missing(answers.replayed, false);
     const outcome = judge(captured, replayed, answers.excuse);
-    const raws: KeptRaws | null = outcome === 'different' && !kept ? answers.raws() : null;
-    kept ||= raws !== null;
+    const raws = outcome === 'different' ? answers.raws(statement) : null;
     compared.push({
       exchange: answers.exchange,
       statement,
@@ -67,9 +69,9 @@ export function compareExchange(answers: ExchangeAnswers): readonly StatementCom
       rawTruncated: raws?.truncated ?? false,
       notCompared: outcome === 'equal' || outcome === 'different' ? '' : outcome,
       race: false,
-      rawAlone: false,
-      capturedRowsBefore: 0,
-      replayedRowsBefore: 0,
+      rawAlone: raws?.alone ?? false,
+      capturedRowsBefore: raws?.rowsBefore ?? 0,
+      replayedRowsBefore: raws?.rowsBefore ?? 0,
       ids: null,
     });
   }

@@ -177,6 +177,7 @@ function rowsOf(
     complete: both && before === 0 && a.length === rows && b.length === rows,
     columns: columnsOf(frames, rules, captured.columnCount),
     sameRows,
+    capturedKept: kept.replayed === undefined || frames.captured !== null,
     rules,
   };
 }

@@ -24,6 +24,8 @@ export interface TwoAnswers {
   readonly columns: readonly CellColumn[];
   /** The digests say that both have the same rows. */
   readonly sameRows: boolean;
+  /** Something of production's answer was kept. */
+  readonly capturedKept: boolean;
   readonly rules: AnswerRules;
 }
 
@@ -109,17 +111,23 @@ function describe(outcomes: ReadonlySet<CellOutcome>): string {
 }
 
 /** What was kept of both sides is equal for people, but not all of it was kept. */
-function partlyEqual({ columns, sameRows, rules }: TwoAnswers, touched: boolean, names: readonly string[]): Found {
-  const nothing = byNature(columns, 'values differ; the answers kept do not show where');
+function partlyEqual(answers: TwoAnswers, touched: boolean, names: readonly string[]): Found {
+  const { columns, sameRows, rules } = answers;
+  const nothing = byNature(columns, unseen(answers));
   if (nothing !== null) return nothing;
   if (sameRows) return diverged('orderOnly', 'the same rows in another order; the answers kept do not show where');
   if (rules.rows !== 'all' && !rules.orderTotal) return open('the answers kept do not show where');
-  if (!touched && columns.every(({ rule }) => rule.trait === ''))
-    return diverged('value', 'values differ; the answers kept do not show where');
+  if (!touched && columns.every(({ rule }) => rule.trait === '')) return diverged('value', unseen(answers));
   return {
     ...{ class: 'notCompared', notCompared: 'truncated', columns: names },
     detail: 'what was kept differs by nature or notation only; the rest was not kept',
   };
+}
+
+function unseen({ capturedKept }: TwoAnswers): string {
+  return capturedKept
+    ? 'values differ; the answers kept do not show where'
+    : "values differ; of production's answer only the digest was kept";
 }
 
 /** The first difference was kept, and not all that comes after it. */

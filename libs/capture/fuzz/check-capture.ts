@@ -2,7 +2,8 @@
 import type { CaptureRecordDraft } from '@mirrorstream/envelope';
 import { type CaptureLimits, defaultCaptureLimits } from '../src/limits.ts';
 import { createSequencer } from '../src/sequencer.ts';
-import { openSession, type SessionCapture } from '../src/session.ts';
+import { openSession } from '../src/session.ts';
+import type { SessionCapture } from '../src/session-capture.ts';
 import { chunked, type FuzzCase, type FuzzEvent } from './fuzz-case.ts';
 import { promise } from './promise.ts';
 import { RecordCheck } from './record-check.ts';

@@ -23,7 +23,8 @@ import {
 } from '@mirrorstream/pg-wire';
 import { type CaptureLimits, defaultCaptureLimits } from './limits.ts';
 import { createSequencer, type Sequencer } from './sequencer.ts';
-import { openSession, type SessionCapture } from './session.ts';
+import { openSession } from './session.ts';
+import type { SessionCapture } from './session-capture.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 

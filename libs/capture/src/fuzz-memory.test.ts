@@ -22,7 +22,8 @@ import {
 } from './conversation-script.fixture.ts';
 import { defaultCaptureLimits } from './limits.ts';
 import { createSequencer } from './sequencer.ts';
-import { openSession, type SessionCapture } from './session.ts';
+import { openSession } from './session.ts';
+import type { SessionCapture } from './session-capture.ts';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;

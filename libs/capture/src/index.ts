@@ -8,4 +8,5 @@ export {
 } from './limits.ts';
 export { samplingDrawOf } from './sampling.ts';
 export { createSequencer, type Sequencer } from './sequencer.ts';
-export { type Completion, openSession, type SessionCapture, type SessionCaptureOptions } from './session.ts';
+export { openSession } from './session.ts';
+export type { Completion, SessionCapture, SessionCaptureOptions } from './session-capture.ts';

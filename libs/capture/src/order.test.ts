@@ -17,7 +17,8 @@ import {
 import { defaultCaptureLimits } from './limits.ts';
 import { seededRandom } from './seeded-random.fixture.ts';
 import { createSequencer, type Sequencer } from './sequencer.ts';
-import { openSession, type SessionCapture } from './session.ts';
+import { openSession } from './session.ts';
+import type { SessionCapture } from './session-capture.ts';
 
 /** Numbers of the chunks in which a query's first byte and the last byte of its answer came. */
 interface Happened {

@@ -1,5 +1,4 @@
 // One client connection as capture sees it: chunks of both directions in, capture records out. Never throws.
-import type { CaptureRecordDraft } from '@mirrorstream/envelope';
 import { GapReason } from '@mirrorstream/envelope';
 import {
   B,
@@ -12,58 +11,13 @@ import {
   readyForQueryStatus,
   STARTUP_PACKET,
 } from '@mirrorstream/pg-wire';
+import { BareAnswers } from './bare-answers.ts';
 import { type AnswerRule, type CaptureLimits, checkCaptureLimits } from './limits.ts';
 import { LostPlace } from './lost-place.ts';
 import { Conversation } from './pg/conversation.ts';
 import { readStartupPacket } from './pg/startup.ts';
 import { SendTimes } from './send-times.ts';
-import type { Sequencer } from './sequencer.ts';
-
-export interface SessionCaptureOptions {
-  readonly sessionId: string;
-  /** See samplingDrawOf. */
-  readonly samplingDraw: number;
-  /** Wall clock in µs at the monotonic clock's zero. */
-  readonly clock: { readonly wallUsAtMonoZero: number };
-  readonly sequencer: Sequencer;
-  readonly limits: CaptureLimits;
-  /** Called synchronously. The draft's byte views are valid only during the call; its context never changes. */
-  readonly emit: (draft: CaptureRecordDraft) => void;
-  /** Something here, or what it was given, threw: the session's place is lost, nothing else. */
-  readonly onBug?: (error: unknown) => void;
-}
-
-/** When an exchange was answered: monotonic clock in µs, and its number among the worker's completions. */
-export interface Completion {
-  readonly doneUs: number;
-  readonly doneSeq: number;
-}
-
-export interface SessionCapture {
-  /** Bytes the client sent, as they went by; the range is not kept beyond the call. `monoUs`: monotonic clock, µs. */
-  clientChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
-  serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
-  /** Bytes went by that capture never saw. The session is followed again from its next quiet point. Default reason: RING_FULL. */
-  missed(direction: 'client' | 'server', bytes: number, monoUs: number, reason?: GapReason): void;
-  /** A CancelRequest for this session went by. */
-  cancelled(monoUs: number): void;
-  /** From the next exchange on. */
-  keepAnswers(rule: AnswerRule): void;
-  /** Cuts parts by age and reports open gaps; call it a few times per partAgeUs. */
-  tick(monoUs: number): void;
-  /** The connection ended. Publishes what is open, then sessionEnd; later calls do nothing. */
-  close(monoUs: number): void;
-  readonly openTransactions: 0 | 1;
-  /** Transactions that were given up or went by unseen, and that no gap tells of yet. */
-  readonly untoldTransactions: number;
-  /** No transaction is open and nothing is unanswered; null: not known, as the place is lost. */
-  readonly idle: boolean | null;
-  /** The oldest finished exchange that no emitted draft has brought yet; null when there is none. */
-  readonly oldestHeld: Completion | null;
-  readonly bufferedBytes: number;
-  /** Finished exchanges. */
-  readonly exchanges: number;
-}
+import type { Completion, SessionCapture, SessionCaptureOptions } from './session-capture.ts';
 
 /**
  * startUp: no StartupMessage yet. authenticating: not ready for queries yet. following: captured. lost: waiting for a quiet point.
@@ -71,7 +25,6 @@ export interface SessionCapture {
  */
 type Phase = 'startUp' | 'authenticating' | 'following' | 'lost' | 'uncaptured' | 'closed';
 
-const BARE_ANSWERS = new Set([0x4e, 0x53, 0x47]); // N, S, G
 const NONE = -1;
 
 /** Throws `badInput` for limits no session could work with; nothing throws afterwards. */
@@ -90,8 +43,7 @@ class Session implements SessionCapture {
   #conversation: Conversation | null = null;
   #started = false;
   #terminated = false;
-  /** SSLRequest and GSSENCRequest that are not answered yet: each gets one bare byte. */
-  #bareAnswers = 0;
+  readonly #bareAnswers = new BareAnswers();
   readonly #sendTimes = new SendTimes();
   /** The server's unfinished frame: when its first byte came. */
   #serverPartialUs = NONE;
@@ -181,7 +133,7 @@ class Session implements SessionCapture {
 
   tick(monoUs: number): void {
     try {
-      if (this.#phase === 'following') this.#conversation?.tick(monoUs);
+      if (this.#phase === 'following') this.#conversation?.parts.tick(monoUs);
       const since = this.#lost.sinceUs;
       if (since !== null && monoUs - since >= this.#options.limits.partAgeUs) this.#reportGap(monoUs);
     } catch (error) {
@@ -270,7 +222,7 @@ class Session implements SessionCapture {
 
   #startupPacket(buffer: Uint8Array, start: number, end: number): void {
     const outcome = readStartupPacket(buffer, start, end);
-    if (outcome.kind === 'encryptionRequest') this.#bareAnswers += 1;
+    if (outcome.kind === 'encryptionRequest') this.#bareAnswers.due += 1;
     else if (outcome.kind === 'uncaptured') this.#phase = 'uncaptured';
     else {
       const { sessionId, samplingDraw, clock, sequencer, emit } = this.#options;
@@ -283,8 +235,8 @@ class Session implements SessionCapture {
   // Server direction
 
   #serverBytes(buffer: Uint8Array, start: number, end: number, monoUs: number): void {
-    const from = this.#phase === 'startUp' || this.#bareAnswers > 0 ? this.#passBareAnswers(buffer, start, end) : start;
     const splitter = this.#server;
+    const from = this.#bareAnswers.due > 0 && splitter.aligned ? this.#bareAnswers.pass(buffer, start, end) : start;
     let startedUs = this.#serverPartialUs === NONE ? monoUs : this.#serverPartialUs;
     splitter.feed(buffer, from, end);
     for (;;) {
@@ -302,20 +254,6 @@ class Session implements SessionCapture {
     this.#serverPartialUs = splitter.aligned ? NONE : startedUs;
     this.#conversation?.flush();
     this.#checkSize(end - start, monoUs);
-  }
-
-  #passBareAnswers(buffer: Uint8Array, start: number, end: number): number {
-    let at = start;
-    while (this.#bareAnswers > 0 && at < end && this.#server.aligned) {
-      this.#bareAnswers -= 1;
-      // Not every proxy shows its own answer here: what is no such byte begins a message.
-      if (!BARE_ANSWERS.has(buffer[at] as number)) {
-        this.#bareAnswers = 0;
-        break;
-      }
-      at += 1;
-    }
-    return at;
   }
 
   #serverEvent(event: FrameEvent, splitter: FrameSplitter, startedUs: number, monoUs: number): boolean {
@@ -381,7 +319,7 @@ class Session implements SessionCapture {
     this.#server.reset();
     this.#serverPartialUs = NONE;
     this.#sendTimes.ended(true);
-    this.#bareAnswers = 0;
+    this.#bareAnswers.due = 0;
     // Bytes that were dropped or left out say nothing of where the place was.
     this.#conversation?.abandon(reason === GapReason.MALFORMED);
     // Without a start-up message nothing of the session can be replayed.
@@ -416,7 +354,7 @@ class Session implements SessionCapture {
 
   #checkSize(chunkBytes: number, monoUs: number): void {
     if (this.#phase !== 'following' && this.#phase !== 'authenticating') return;
-    if (this.#conversation?.checkSize(monoUs) === false) this.#lose(GapReason.MEMORY_LIMIT, chunkBytes, monoUs);
+    if (this.#conversation?.parts.checkSize(monoUs) === false) this.#lose(GapReason.MEMORY_LIMIT, chunkBytes, monoUs);
   }
 
   #expectsBytes(): boolean {

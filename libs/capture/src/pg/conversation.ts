@@ -1,51 +1,38 @@
 // Assembles exchanges and transactions from the frames of both directions, from the session's start-up on.
 import { DependencyReason, StatementEnd, TransactionOutcome } from '@mirrorstream/envelope';
-import {
-  B,
-  F,
-  isKnownType,
-  parameterStatusName,
-  parameterStatusValue,
-  readyForQueryStatus,
-} from '@mirrorstream/pg-wire';
+import { B, isKnownType, parameterStatusName, parameterStatusValue, readyForQueryStatus } from '@mirrorstream/pg-wire';
 import type { AnswerRule, CaptureLimits } from '../limits.ts';
 import type { Sequencer } from '../sequencer.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
-import { isAlwaysSmall, isAsynchronous, severityOf, sqlStateOf } from './backend-messages.ts';
+import { isAlwaysSmall, isAsynchronous } from './backend-messages.ts';
 import type { ClientFrame } from './client-frames.ts';
-import { type Tag, TagCache } from './command-tag.ts';
 import { FrameHead } from './frame-head.ts';
 import { OpenExchange, type Status } from './open-exchange.ts';
+import { PartCutter } from './part-cutter.ts';
 import { StatementTable } from './prepared.ts';
 import { Probation } from './probation.ts';
-import { endsExchange, hasReply, isCopyData, Reply, ReplyMatcher } from './reply-matcher.ts';
+import { endsExchange, hasReply, Reply, ReplyMatcher } from './reply-matcher.ts';
 import { RequestIntake, type SendTime } from './request-intake.ts';
 import { SessionState } from './session-state.ts';
 import { SettingsTracker } from './settings.ts';
 import type { SessionIdentity } from './startup.ts';
 import { StatementEffects } from './statement-effects.ts';
+import { StatementReplies } from './statement-replies.ts';
 import { StatementUse } from './statement-use.ts';
 import { type EnvelopeOrigin, Transaction } from './transaction.ts';
 import { outcomeOf } from './transaction-end.ts';
 
 const statusOf: Readonly<Record<number, Status>> = { 73: 'I', 84: 'T', 69: 'E' };
 
-/** A part is cut when this share of its size is waiting: one more exchange will usually still fit. */
-const CUT_AT_SHARE = 0.75;
-/** A request under way is published in pieces when this share of a part is there. */
-const PIECE_SHARE = 0.25;
-
-/** Tags repeat over all sessions of a worker. */
-const tags = new TagCache();
+const NO_BYTES = new Uint8Array(0);
 
 export class Conversation {
   readonly intake = new RequestIntake();
   readonly settings: SettingsTracker;
   readonly transaction: Transaction;
+  readonly parts: PartCutter;
   /** Finished exchanges. */
   exchanges = 0;
-  /** The server said ReadyForQuery once. */
-  #ready = false;
   /** The client was seen sending a request while another was unanswered. */
   pipelines = false;
   readonly #probation = new Probation();
@@ -55,9 +42,6 @@ export class Conversation {
   #replies = 0;
   /** ReadyForQuery came while a frame that is published in part was still coming in: the exchange ends with that frame. */
   #deferred: Status | null = null;
-  /** The frame coming in is a stray copy message of which bytes were dropped. */
-  #strayTail = false;
-  readonly #limits: CaptureLimits;
   readonly #errorHead = new FrameHead();
   readonly #recorder: AnswerRecorder;
   readonly #matcher: ReplyMatcher;
@@ -66,9 +50,9 @@ export class Conversation {
   readonly #effects: StatementEffects;
   readonly #use: StatementUse;
   readonly #exchange: OpenExchange;
+  readonly #statementReplies: StatementReplies;
 
   constructor(origin: EnvelopeOrigin, limits: CaptureLimits, identity: SessionIdentity, sequencer: Sequencer) {
-    this.#limits = limits;
     this.#recorder = new AnswerRecorder(limits);
     this.#matcher = new ReplyMatcher(this.intake.frames);
     this.#statements = new StatementTable(limits);
@@ -80,8 +64,15 @@ export class Conversation {
     const statements = this.#statements;
     const effects = new StatementEffects(this.#state, statements, transaction);
     this.#effects = effects;
-    this.#use = new StatementUse({ intake, statements, transaction, effects, recorder: this.#recorder });
-    this.#exchange = new OpenExchange(this.intake, this.#recorder, this.transaction, sequencer);
+    const recorder = this.#recorder;
+    const matcher = this.#matcher;
+    const use = new StatementUse({ intake, statements, transaction, effects, recorder });
+    this.#use = use;
+    const exchange = new OpenExchange(intake, recorder, transaction, sequencer);
+    this.#exchange = exchange;
+    this.parts = new PartCutter({ limits, intake, recorder, matcher, transaction, exchange });
+    const probation = this.#probation;
+    this.#statementReplies = new StatementReplies({ matcher, recorder, use, effects, exchange, probation });
   }
 
   /** Replies seen so far: what a frame sent now comes after. */
@@ -89,24 +80,18 @@ export class Conversation {
     return this.#replies;
   }
 
-  /** Bytes kept for what is not published. */
-  get unpublishedBytes(): number {
-    const { log, frames } = this.intake;
-    return log.sizeBytes + this.#recorder.log.sizeBytes + frames.costBytes + this.transaction.costBytes;
-  }
-
-  /** Of these, what went by on the wire. */
+  /** Kept of what went by on the wire. */
   get trafficBytes(): number {
     return this.intake.log.sizeBytes + this.#recorder.log.sizeBytes;
   }
 
   get bufferedBytes(): number {
-    return this.unpublishedBytes + this.#statements.sizeBytes + this.settings.sizeBytes;
+    return this.parts.unpublishedBytes + this.#statements.sizeBytes + this.settings.sizeBytes;
   }
 
   /** The first ReadyForQuery: what the client sent meanwhile begins the first transaction. */
   ready(): void {
-    this.#ready = true;
+    this.parts.ready = true;
     this.#openTransaction();
   }
 
@@ -127,7 +112,7 @@ export class Conversation {
 
   clientFrameEnd(atUs: number): void {
     this.intake.endFrame();
-    if (this.#strayTail) this.#dropStrays();
+    if (this.parts.strayTail) this.parts.dropStrays();
     const status = this.#deferred;
     if (status === null) return;
     this.#deferred = null;
@@ -152,7 +137,11 @@ export class Conversation {
     if (reply === Reply.outOfStep) return false;
     if (reply === Reply.unsolicited) return true;
     this.#recorder.frame(type, buffer, start, end, atUs);
-    return this.#replied(reply, type, buffer, start, end, atUs);
+    if (reply !== Reply.ready) return this.#statementReplies.take(reply, type, buffer, start, end, atUs);
+    const status = statusOf[readyForQueryStatus(buffer, start, end)] ?? '';
+    if (status === '') return false;
+    this.#finishExchange(status, atUs);
+    return true;
   }
 
   serverFrameBegin(type: number, length: number, startedAtUs: number): boolean {
@@ -177,30 +166,13 @@ export class Conversation {
   serverFrameEnd(type: number, atUs: number): void {
     if (!this.#exchange.answering) return;
     this.#recorder.endFrame(atUs);
-    if (type === B.FunctionCallResponse) this.#recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
-    if (type === B.ParameterDescription) this.#use.described(this.#matcher.matched as ClientFrame);
-    if (type === B.ErrorResponse) this.#errorReceived(this.#errorHead.take(), atUs);
+    this.#statementReplies.takeLarge(type, type === B.ErrorResponse ? this.#errorHead.take() : NO_BYTES, atUs);
   }
 
   /** The chunk in hand goes away. */
   flush(): void {
     this.intake.flush();
     this.#recorder.flush();
-  }
-
-  /** Publishes a part when enough is waiting. False: more is kept than a session may keep. */
-  checkSize(atUs: number): boolean {
-    if (this.unpublishedBytes < this.#limits.partBytes * CUT_AT_SHARE) return true;
-    if (this.#ready && !this.transaction.open) this.#dropStrays();
-    if (this.transaction.open) this.#cut(atUs, this.#limits.partBytes * PIECE_SHARE);
-    return this.unpublishedBytes <= this.#limits.sessionBufferBytes;
-  }
-
-  tick(atUs: number): void {
-    const { transaction } = this;
-    if (!transaction.open || atUs - transaction.partAtUs < this.#limits.partAgeUs) return;
-    const copying = this.#matcher.mode === 'copyInQuery' || this.#matcher.mode === 'copyInExecute';
-    if (transaction.hasFinished || copying) this.#cut(atUs, copying ? 1 : Number.POSITIVE_INFINITY);
   }
 
   cancelled(atUs: number): void {
@@ -231,7 +203,7 @@ export class Conversation {
     this.#exchange.reset(0);
     this.#status = 'I';
     this.#deferred = null;
-    this.#strayTail = false;
+    this.parts.strayTail = false;
   }
 
   /** Capture has found its place again; what it missed may have changed anything. */
@@ -249,22 +221,7 @@ export class Conversation {
       const { frames } = this.intake;
       this.pipelines = frames.count > 1 && endsExchange(frames.at(frames.count - 2).type);
     }
-    if (this.#ready && !this.transaction.open) this.#openTransaction();
-  }
-
-  /**
-   * A failed COPY can leave gigabytes of copy messages under way, eaten by the server in silence. A few are kept with the next
-   * transaction; these are too many. One that is still coming in goes when it ends.
-   */
-  #dropStrays(): void {
-    const { frames, log } = this.intake;
-    // Others without a reply the server did read: they are told, in an envelope or as a gap.
-    for (let i = 0; i < frames.count; i++) if (!isCopyData(frames.at(i).type)) return;
-    this.#strayTail = frames.incomplete;
-    if (this.#strayTail) frames.drop(frames.count - 1);
-    else frames.clear();
-    log.dropTo(log.end);
-    this.#exchange.from = log.end;
+    if (this.parts.ready && !this.transaction.open) this.#openTransaction();
   }
 
   #hasPending(): boolean {
@@ -291,7 +248,7 @@ export class Conversation {
       this.settings.report(
         parameterStatusName(buffer, start, end),
         parameterStatusValue(buffer, start, end),
-        !this.#ready,
+        !this.parts.ready,
       );
     } else if (!isKnownType('backend', type)) {
       this.#unknownMessage();
@@ -323,70 +280,6 @@ export class Conversation {
     if (this.#exchange.beginAnswer()) this.#effects.exchangeBegan();
   }
 
-  #replied(reply: Reply, type: number, buffer: Uint8Array, start: number, end: number, atUs: number): boolean {
-    const matched = this.#matcher.matched as ClientFrame;
-    switch (reply) {
-      case Reply.part:
-        if (type === B.ParameterDescription) this.#use.described(matched);
-        return true;
-      case Reply.parsed:
-        this.#use.parsed(matched);
-        return true;
-      case Reply.bound:
-        this.#use.bound(matched);
-        return true;
-      case Reply.closed:
-        this.#use.closed(matched);
-        return true;
-      case Reply.statementDone:
-        return this.#statementDone(type, buffer, start, end, atUs);
-      case Reply.failed:
-        this.#failed(sqlStateOf(buffer, start, end), severityOf(buffer, start, end), atUs);
-        return true;
-      default: {
-        const status = statusOf[readyForQueryStatus(buffer, start, end)] ?? '';
-        if (status === '') return false;
-        this.#finishExchange(status, atUs);
-        return true;
-      }
-    }
-  }
-
-  #statementDone(type: number, buffer: Uint8Array, start: number, end: number, atUs: number): boolean {
-    const recorder = this.#recorder;
-    switch (type) {
-      case B.CommandComplete: {
-        const tag: Tag = tags.read(buffer, start, end);
-        const matched = this.#matcher.matched as ClientFrame;
-        if (this.#probation.isOn && !this.#probation.accepts(tag.text, this.#use.textOf(matched))) return false;
-        this.#use.completed(tag.kind, matched, this.#matcher.copiedIn);
-        recorder.observe(StatementEnd.COMPLETE, tag.text, '', '', atUs);
-        return true;
-      }
-      case B.EmptyQueryResponse:
-        recorder.observe(StatementEnd.EMPTY, '', '', '', atUs);
-        return true;
-      case B.PortalSuspended:
-        recorder.observe(StatementEnd.SUSPENDED, '', '', '', atUs);
-        return true;
-      default:
-        recorder.observe(StatementEnd.FUNCTION, '', '', '', atUs);
-        return true;
-    }
-  }
-
-  #errorReceived(frame: Uint8Array, atUs: number): void {
-    this.#failed(sqlStateOf(frame, 0, frame.length), severityOf(frame, 0, frame.length), atUs);
-  }
-
-  #failed(state: string, severity: string, atUs: number): void {
-    this.#recorder.observe(StatementEnd.ERROR, '', state, severity, atUs);
-    this.#effects.failed();
-    const matched = this.#matcher.matched;
-    this.#exchange.failedType = matched?.type ?? 0;
-    if (matched !== null && matched.type !== F.Sync) this.#use.failed(matched);
-  }
-
   #finishExchange(status: Status, atUs: number): void {
     const { frames } = this.intake;
     if (frames.incomplete && (frames.last as ClientFrame).start < this.#exchange.from) {
@@ -410,18 +303,6 @@ export class Conversation {
     const { log, frames } = this.intake;
     log.dropTo(this.#exchange.from);
     if (frames.count > 0) this.#openTransaction();
-  }
-
-  /** Publishes what is finished, and of the request under way what certainly belongs to it if that is `leastBytes` or more. */
-  #cut(atUs: number, leastBytes: number): void {
-    const { frames, log } = this.intake;
-    const certain = this.#matcher.certainEnd();
-    const available = certain > 0 ? frames.at(certain - 1).end - this.#exchange.from : 0;
-    if (available >= leastBytes) this.#exchange.addPiece(certain);
-    if (!this.transaction.hasFinished) return;
-    this.transaction.publishPart(atUs);
-    log.dropTo(this.#exchange.from);
-    this.#recorder.log.dropTo(this.#exchange.answering ? this.#recorder.rawFrom : this.#recorder.log.end);
   }
 
   /** The connection was lost: the next exchange ends without ReadyForQuery. */

@@ -2,9 +2,9 @@
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CaptureSnapshot, captureSnapshotSchema } from '@mirrorstream/domain';
+import { snapshotFile } from './kept-snapshot.ts';
 import { OwnerLock } from './owner-lock.ts';
 import { Segment, segmentIndex } from './segment.ts';
-import { snapshotFile } from './spool.ts';
 
 /** What an incarnation that is gone left on the disk. */
 export interface LeftSpool {

@@ -4,13 +4,12 @@
 // Writing and reading are asynchronous; nothing here makes the caller wait. When the disk refuses, the tail stays in memory and is
 // written later; when all that was written is read, the reader takes from the tail directly. The limits are the caller's.
 // Writing never waits for fdatasync, which a busy disk takes seconds for: memory is free again as soon as the kernel has the bytes.
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Segment } from './segment.ts';
+import { rm } from 'node:fs/promises';
+import { KeptSnapshot } from './kept-snapshot.ts';
+import type { Segment } from './segment.ts';
+import { SegmentChain } from './segment-chain.ts';
 import { encodeFrame, type SpoolRecord } from './segment-format.ts';
 import { SpoolTail, type TailEntry } from './spool-tail.ts';
-
-export const snapshotFile = 'snapshot.json';
 
 export interface SpoolOptions {
   /** Made when it is needed. */
@@ -31,7 +30,6 @@ export interface SpoolEvents {
 }
 
 const syncEveryMs = 200;
-const snapshotEveryMs = 1_000;
 const retryMs = 1_000;
 const writeBytes = 1024 * 1024;
 
@@ -42,11 +40,9 @@ export class Spool {
   failures = 0;
   readonly #options: SpoolOptions;
   readonly #events: SpoolEvents;
-  #segments: Segment[] = [];
-  #active: Segment | null = null;
-  #nextIndex = 1;
+  readonly #segments: SegmentChain;
+  readonly #snapshot: KeptSnapshot;
   readonly #tail = new SpoolTail();
-  #diskBytes = 0;
   readonly #copies = new Map<SpoolRecord, TailEntry>();
   readonly #readBack = new Map<SpoolRecord, Segment>();
   #busy = false;
@@ -55,19 +51,27 @@ export class Spool {
   #failing = false;
   #syncTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
-  #snapshotKeptMs = Number.NEGATIVE_INFINITY;
-  #keepingSnapshot = false;
   /** What makes segments durable, one after the other: a slow disk holds one of the process's file threads, not all of them. */
   #durable: Promise<void> = Promise.resolve();
 
   constructor(options: SpoolOptions, events: SpoolEvents) {
     this.#options = options;
     this.#events = events;
+    const { folder, segmentBytes, snapshot } = options;
+    this.#snapshot = new KeptSnapshot(folder, snapshot);
+    this.#segments = new SegmentChain({
+      ...{ folder, segmentBytes },
+      onFolder: () => this.#snapshot.keep(false),
+      onSealed: (segment) => {
+        this.#sealWanted = false;
+        this.#later(() => segment.finish());
+      },
+    });
   }
 
   /** On disk, and on the way there. */
   get sizeBytes(): number {
-    return this.#diskBytes + this.#tail.sizeBytes;
+    return this.#segments.sizeBytes + this.#tail.sizeBytes;
   }
 
   get memoryBytes(): number {
@@ -85,7 +89,7 @@ export class Spool {
 
   /** Some of it lies on the disk and has not been read. */
   get hasUnread(): boolean {
-    return this.#segments.some((segment) => segment.hasUnread);
+    return this.#segments.unread !== undefined;
   }
 
   append(record: SpoolRecord): void {
@@ -107,7 +111,7 @@ export class Spool {
 
   /** The next records, about `chunkBytes` of them; none: nothing to read now. One call at a time. */
   async read(chunkBytes: number): Promise<readonly SpoolRecord[]> {
-    const segment = this.#segments.find(({ hasUnread }) => hasUnread);
+    const segment = this.#segments.unread;
     if (segment !== undefined) return await this.#readSegment(segment, chunkBytes);
     return this.#tail.isWriting ? [] : this.#takeFromTail(chunkBytes);
   }
@@ -117,14 +121,14 @@ export class Spool {
     const segment = this.#readBack.get(record);
     if (segment !== undefined) {
       this.#readBack.delete(record);
-      this.#release(segment);
+      this.#segments.release(segment);
       return;
     }
     const copy = this.#copies.get(record);
     if (copy === undefined) return;
     this.#copies.delete(record);
     copy.settled = true;
-    if (copy.segment !== null) this.#release(copy.segment);
+    if (copy.segment !== null) this.#segments.release(copy.segment);
   }
 
   /** Whether this record is being written, or was, while somebody sends it: its bytes must stay as they are. */
@@ -146,15 +150,7 @@ export class Spool {
   /** Looks after what has waited; call it now and then. */
   tick(nowMs: number): void {
     if (this.#tail.waits) void this.#write();
-    const due = nowMs - this.#snapshotKeptMs >= snapshotEveryMs;
-    if (!due || this.#keepingSnapshot || this.#segments.length === 0 || this.#closed) return;
-    this.#snapshotKeptMs = nowMs;
-    this.#keepingSnapshot = true;
-    void this.#keepSnapshot()
-      .catch(() => undefined) // tried again in a second; the segments tell the rest
-      .finally(() => {
-        this.#keepingSnapshot = false;
-      });
+    if (!this.#segments.isEmpty && !this.#closed) this.#snapshot.tick(nowMs);
   }
 
   /** Writes what is in memory, for at most deadlineMs, and ends. Returns what could not be written. */
@@ -166,9 +162,10 @@ export class Spool {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     this.#closed = true;
+    this.#segments.keep();
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#syncTimer);
-    this.#later(async () => this.#active?.sync());
+    this.#later(async () => this.#segments.active?.sync());
     await Promise.race([
       this.#durable,
       new Promise((resolve) => setTimeout(resolve, Math.max(0, untilMs - performance.now())).unref()),
@@ -178,10 +175,10 @@ export class Spool {
 
   /** After `close`: the last state of the books, and no open files. Without anything left, the folder goes. */
   async end(): Promise<void> {
-    if (this.#segments.length > 0) await this.#keepSnapshot().catch(() => undefined);
-    await Promise.all(this.#segments.map((segment) => segment.close()));
-    const unsettled = this.#segments.some((segment) => segment.hasUnread || segment.unsettled > 0);
-    if (!unsettled && this.#nextIndex > 1) await rm(this.#options.folder, { recursive: true, force: true });
+    const segments = this.#segments;
+    if (!segments.isEmpty) await this.#snapshot.keep().catch(() => undefined);
+    await segments.close();
+    if (!segments.isUnsettled && segments.began) await rm(this.#options.folder, { recursive: true, force: true });
   }
 
   // Writing: one at a time
@@ -207,7 +204,7 @@ export class Spool {
   async #writeNext(): Promise<void> {
     const { entries, sizeBytes } = this.#tail.beginWriting(Math.min(writeBytes, this.#options.segmentBytes));
     if (entries.length === 0) return;
-    const segment = await this.#segmentFor(sizeBytes);
+    const segment = await this.#segments.roomFor(sizeBytes);
     await segment.append(
       entries.flatMap(({ record }) => encodeFrame(record)),
       sizeBytes,
@@ -222,7 +219,7 @@ export class Spool {
   }
 
   #written(entry: TailEntry, segment: Segment): void {
-    this.#diskBytes += entry.sizeBytes;
+    this.#segments.sizeBytes += entry.sizeBytes;
     if (entry.copy) {
       // Copies come first: all before them is read.
       segment.readAt += entry.sizeBytes;
@@ -236,29 +233,9 @@ export class Spool {
     segment.unsettled += 1;
   }
 
-  async #segmentFor(sizeBytes: number): Promise<Segment> {
-    const { folder, segmentBytes } = this.#options;
-    if (this.#active !== null && this.#active.validBytes + sizeBytes > segmentBytes) this.#seal();
-    if (this.#active !== null) return this.#active;
-    if (this.#nextIndex === 1) {
-      await mkdir(folder, { recursive: true });
-      await this.#keepSnapshot(false);
-    }
-    this.#active = await Segment.create(folder, this.#nextIndex);
-    this.#nextIndex += 1;
-    this.#segments.push(this.#active);
-    this.#diskBytes += this.#active.validBytes;
-    return this.#active;
-  }
-
   #seal(): void {
-    const segment = this.#active;
     this.#sealWanted = false;
-    this.#active = null;
-    if (segment === null) return;
-    segment.seal();
-    this.#later(() => segment.finish());
-    this.#removeIfDone(segment);
+    this.#segments.seal();
   }
 
   /** What could not be written stays at the front of the tail. */
@@ -290,20 +267,7 @@ export class Spool {
 
   async #sync(): Promise<void> {
     this.#syncTimer = undefined; // what is written from now on needs another one
-    await this.#active?.sync();
-  }
-
-  async #keepSnapshot(durable = true): Promise<void> {
-    this.#snapshotKeptMs = performance.now();
-    const path = join(this.#options.folder, snapshotFile);
-    const file = await open(`${path}.part`, 'w');
-    try {
-      await file.writeFile(JSON.stringify(this.#options.snapshot()));
-      if (durable) await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.part`, path);
+    await this.#segments.active?.sync();
   }
 
   // Reading
@@ -330,7 +294,7 @@ export class Spool {
       segment.unsettled -= unread.records;
       Object.assign(unread, { records: 0, transactions: 0, sizeBytes: 0 });
     }
-    this.#removeIfDone(segment);
+    this.#segments.removeIfDone(segment);
     return records;
   }
 
@@ -338,19 +302,5 @@ export class Spool {
     const entries = this.#tail.take(chunkBytes);
     for (const { record, copy } of entries) if (copy) this.#copies.delete(record);
     return entries.filter(({ copy }) => !copy).map(({ record }) => record);
-  }
-
-  #release(segment: Segment): void {
-    segment.unsettled -= 1;
-    this.#removeIfDone(segment);
-  }
-
-  #removeIfDone(segment: Segment): void {
-    if (!segment.sealed || segment.hasUnread || segment.unsettled > 0 || this.#closed) return;
-    const at = this.#segments.indexOf(segment);
-    if (at < 0) return;
-    this.#segments.splice(at, 1);
-    this.#diskBytes -= segment.validBytes;
-    void segment.remove().catch(() => undefined); // a file that stays is found by the next start
   }
 }

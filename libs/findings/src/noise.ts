@@ -14,9 +14,11 @@ export interface NoiseRule {
   readonly absolute: number;
   /** Below this many statements on the control nothing is called noise, and nothing real that the control might show as well. */
   readonly minControl: number;
+  /** Noise is what is unlikely to be more than so many times the least excess that matters. */
+  readonly ruledOut: number;
 }
 
-export const noiseRule: NoiseRule = { relative: 0.2, absolute: 0.0003, minControl: 30 };
+export const noiseRule: NoiseRule = { relative: 0.2, absolute: 0.0003, minControl: 30, ruledOut: 1.5 };
 
 export interface Seen {
   readonly count: number;
@@ -44,7 +46,7 @@ export function decide(raw: Seen, control: Seen | null, rule: NoiseRule = noiseR
   const noiseRate = wilson(control.count, control.compared);
   const excess = newcombe(rate, noiseRate);
   const noise: Noise = { count: control.count, compared: control.compared, rate: noiseRate, excess };
-  const { decision, because } = weigh(raw, control, rate, noise, rule);
+  const { decision, because } = weigh(raw, control, noise, rule);
   const why = `raw ${percent(rate)}, noise ${percent(noiseRate)}, n = ${raw.compared} / ${control.compared}: ${because}`;
   return { rate, noise, decision, why };
 }
@@ -52,7 +54,6 @@ export function decide(raw: Seen, control: Seen | null, rule: NoiseRule = noiseR
 function weigh(
   raw: Seen,
   control: Seen,
-  rate: Rate,
   { rate: noise, excess }: Noise,
   rule: NoiseRule,
 ): { readonly decision: Decision; readonly because: string } {
@@ -63,11 +64,7 @@ function weigh(
     return { decision: 'undecided', because: `too few on the control to tell (${rule.minControl} are needed)` };
   if (control.count === 0)
     return { decision: 'undecided', because: 'the control never shows it, yet it is too rare here to be sure' };
-  if (
-    excess.value <= matters &&
-    raw.compared >= rule.minControl &&
-    excess.high <= Math.max(2 * matters, rate.value / 2)
-  )
+  if (raw.compared >= rule.minControl && excess.high <= rule.ruledOut * matters)
     return { decision: 'noise', because: 'the control shows it as often' };
   return { decision: 'undecided', because: 'the control shows it too; more statements will tell' };
 }

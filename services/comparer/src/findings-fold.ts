@@ -92,8 +92,8 @@ export class FindingsFold {
   ): Exemplar {
     const { exemplar, cause } = judged;
     const keep = this.#options.exemplarValues === 'keep';
-    const captured = answerOf(exemplar?.captured as Observation | undefined, keep ? exemplar?.capturedRaw : undefined);
-    const replayed = answerOf(exemplar?.replayed as Observation | undefined, keep ? exemplar?.replayedRaw : undefined);
+    const captured = answerOf(statement.captured, keep ? exemplar?.capturedRaw : undefined);
+    const replayed = answerOf(statement.replayed, keep ? exemplar?.replayedRaw : undefined);
     return {
       envelope: {
         partition: table.place.partition,

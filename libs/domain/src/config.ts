@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { filtersSchema } from './filters.ts';
 import { given } from './given.ts';
 import { mirrorRoles } from './mirror-control.ts';
+import { pacingModes } from './pacing.ts';
 import { neverShed, shedProblem, shedSchema } from './shed.ts';
 import { sideEffects } from './side-effects.ts';
 
@@ -39,7 +40,7 @@ const mirrorSchema = z.strictObject({
   lanes: z.enum(['session', 'pooled']).optional(),
   maxConnections: z.number().int().min(1).optional(),
   statementTimeoutMs: z.number().int().nonnegative().optional(),
-  pacing: z.enum(['timed', 'asap', 'ordered']).optional(),
+  pacing: z.enum(pacingModes).optional(),
   speed: z.number().min(0.1).max(100).optional(),
   replayDelayMs: z.number().int().nonnegative().max(86_400_000).optional(),
   exposure: z.number().min(0).max(1).optional(),

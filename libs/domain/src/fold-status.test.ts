@@ -297,3 +297,25 @@ test('what a mirror plays is that of its running replayers together', () => {
     shedding: 'reads',
   });
 });
+
+test('how a mirror keeps time and order is added up over its running replayers, quantiles are the latest one’s', () => {
+  const said = (instance: string, atMs: number, lag: number, counts: number, final = false) => ({
+    ...replayer(instance, atMs, {}, final),
+    pacing: {
+      mode: 'timed' as const,
+      scheduleLagMs: { sends: 100, p50: lag, p99: 10 * lag, max: 20 * lag },
+      ...{ orderGivenUp: 0, outOfOrder: counts, divergedByOrder: 2 * counts },
+    },
+  });
+  const snapshots = [said('a', 20_000, 0.5, 3), said('b', 20_000, 2, 4), said('ended', 20_000, 9, 90, true)];
+  const [status] = Object.values(foldStatus(snapshots, { ...scope, nowMs: 20_000 }).mirrors);
+  assert.deepEqual(status?.pacing, {
+    mode: 'timed',
+    scheduleLagMs: { sends: 200, p50: 2, p99: 20, max: 40 },
+    ...{ orderGivenUp: 0, outOfOrder: 7, divergedByOrder: 14 },
+  });
+  assert.equal(
+    foldStatus([replayer('a', 20_000, {})], { ...scope, nowMs: 20_000 }).mirrors['candidate']?.pacing,
+    undefined,
+  );
+});

@@ -189,11 +189,13 @@ export class StatusFolder {
     );
     const resolved = sum(Object.values(outcomes));
     const replayers = [...this.#replayers.values()].filter((one) => one.mirror === name && !one.final);
+    const speaking = replayers.filter(({ atMs }) => nowMs - atMs <= this.#limits.silentAfterMs);
     return {
       transactions: { captured, ...outcomes, inFlight: captured - resolved },
       statements: addUp(statementClasses, (name: StatementClass) => sum(shown.map((one) => one.statements[name]))),
       ...foldLag(replayers, captured > resolved, nowMs, this.#limits.silentAfterMs),
-      ...foldPlaying(replayers.filter(({ atMs }) => nowMs - atMs <= this.#limits.silentAfterMs)),
+      ...foldPlaying(speaking),
+      ...foldPacing(speaking),
     };
   }
 }
@@ -264,6 +266,28 @@ function foldPlaying(replayers: readonly ReplayerSnapshot[]): Pick<MirrorStatus,
       sessions: both('sessions'),
       transactions: both('transactions'),
       shedding: shedStages[Math.max(...stages)] ?? 'none',
+    },
+  };
+}
+
+/** Quantiles cannot be added up: those of the latest replayer are a bound for all. */
+function foldPacing(replayers: readonly ReplayerSnapshot[]): Pick<MirrorStatus, 'pacing'> {
+  const said = [...replayers]
+    .sort((a, b) => b.atMs - a.atMs)
+    .flatMap(({ pacing }) => (pacing === undefined ? [] : [pacing]));
+  const [newest] = said;
+  if (newest === undefined) return {};
+  const total = (of: 'orderGivenUp' | 'outOfOrder' | 'divergedByOrder') => sum(said.map((each) => each[of]));
+  const latest = (of: 'p50' | 'p99' | 'max') => Math.max(...said.map(({ scheduleLagMs }) => scheduleLagMs[of]));
+  return {
+    pacing: {
+      mode: newest.mode,
+      scheduleLagMs: {
+        sends: sum(said.map(({ scheduleLagMs }) => scheduleLagMs.sends)),
+        ...{ p50: latest('p50'), p99: latest('p99'), max: latest('max') },
+      },
+      ...{ orderGivenUp: total('orderGivenUp'), outOfOrder: total('outOfOrder') },
+      divergedByOrder: total('divergedByOrder'),
     },
   };
 }

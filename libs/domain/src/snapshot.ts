@@ -12,6 +12,7 @@ import {
   statementClasses,
   transactionOutcomes,
 } from './outcomes.ts';
+import { pacingMeasuredSchema } from './pacing.ts';
 import { shedStages } from './shed.ts';
 
 const count = z.number().int().nonnegative();
@@ -110,18 +111,8 @@ export const replayerSnapshotSchema = z.object({
   bound: z.record(z.string(), count).optional(),
   /** Per assigned envelopes partition. */
   partitions: z.record(z.string(), z.object({ consumerLag: count, behindSourceMs: z.number().nonnegative() })),
-  pacing: z
-    .object({
-      mode: z.enum(['timed', 'asap', 'ordered']),
-      /** With timed: how late sends were, since the start. */
-      scheduleLagMs: z.object({ sends: count, p50: z.number(), p99: z.number(), max: z.number() }),
-      /** Pairs sent out of order because waiting has a bound (ordered); exchanges sent out of order (else). */
-      orderGivenUp: count,
-      outOfOrder: count,
-      /** Transactions with a difference that were replayed out of order, or overlapped by another session's write in production. */
-      divergedByOrder: count,
-    })
-    .optional(),
+  /** Since it started. */
+  pacing: pacingMeasuredSchema.optional(),
   /** What is played now. `revision`: offset of the control record that says so (decimal); null: the flags alone. */
   admission: z
     .object({

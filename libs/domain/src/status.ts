@@ -1,5 +1,6 @@
 // The status contract `mirrorstream.status/1`: what `up --json` and `status --json` print.
 import { z } from 'zod';
+import { pacingMeasuredSchema } from './pacing.ts';
 import { shedStages } from './shed.ts';
 
 const count = z.number().int().nonnegative();
@@ -47,6 +48,8 @@ export const mirrorStatusSchema = z.object({
       shedding: z.enum(shedStages),
     })
     .optional(),
+  /** How its running replayers keep time and order, since each of them started; quantiles are those of the latest. Absent while none runs. */
+  pacing: pacingMeasuredSchema.optional(),
 });
 export type MirrorStatus = z.infer<typeof mirrorStatusSchema>;
 

@@ -1,6 +1,7 @@
 // Tests of the live view: what stands on the screen, at several sizes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MirrorStatus } from '@mirrorstream/domain';
 import { renderSummary, renderView } from './render.ts';
 import { reportLine } from './report-line.ts';
 import { sampleModel } from './sample-model.ts';
@@ -133,4 +134,22 @@ test('less exposure, a pause and shedding are said', () => {
   const mirrors = [{ ...candidate, status: { ...candidate.status, playing } }, ...others];
   const text = renderSummary({ ...model, mirrors }, 140, false).join('\n');
   assert.match(text, /lag 0 · exposure 25 %, effective 30\.0 % · paused · sheds: reads/);
+});
+
+test('how late sends are, and what order is not kept or may explain, is said', () => {
+  const model = sampleModel();
+  const [candidate, ...others] = model.mirrors;
+  if (candidate === undefined) throw new Error('the sample has mirrors');
+  const shown = (pacing: MirrorStatus['pacing']) =>
+    renderSummary(
+      { ...model, mirrors: [{ ...candidate, status: { ...candidate.status, pacing } }, ...others] },
+      140,
+      false,
+    ).join('\n');
+  const none = { orderGivenUp: 0, outOfOrder: 0, divergedByOrder: 0 };
+  const timed = { mode: 'timed', scheduleLagMs: { sends: 9, p50: 1, p99: 12, max: 40 }, ...none } as const;
+  assert.match(shown(timed), /lag 0 · timed, 99 % of sends within 12 ms\n/);
+  assert.match(shown({ ...timed, divergedByOrder: 3 }), /within 12 ms · order may explain 3\n/);
+  assert.match(shown({ ...timed, mode: 'ordered', orderGivenUp: 7 }), /lag 0 · ordered · order given up 7\n/);
+  assert.doesNotMatch(shown(undefined), /timed|ordered/);
 });

@@ -106,6 +106,7 @@ function mirrorBlock({ name, what, status, reasons }: MirrorView, width: number)
     [span('behind source '), span(formatDuration(status.behindSourceMs))],
     [span(`lag ${formatCount(status.consumerLag)}`)],
     ...playing(status),
+    ...pacing(status),
   ];
   const why = [...reasons]
     .filter(([, count]) => count > 0)
@@ -132,6 +133,18 @@ function playing({ playing }: MirrorStatus): Line[] {
     ...(exposure === 1 ? [] : [[span(`exposure ${Number((100 * exposure).toFixed(4))} %${share}`)]]),
     ...(paused ? [[span('paused', 'warn')]] : []),
     ...(shedding === 'none' ? [] : [[span(`sheds: ${shedding}`, 'warn')]]),
+  ];
+}
+
+/** How late sends are, and what order is not kept or may explain. */
+function pacing({ pacing }: MirrorStatus): Line[] {
+  if (pacing === undefined) return [];
+  const { mode, scheduleLagMs, orderGivenUp, divergedByOrder } = pacing;
+  const late = `${mode}, 99 % of sends within ${formatDuration(scheduleLagMs.p99)}`;
+  return [
+    [span(mode === 'timed' && scheduleLagMs.sends > 0 ? late : mode)],
+    ...(orderGivenUp === 0 ? [] : [[span(`order given up ${formatCount(orderGivenUp)}`, 'warn')]]),
+    ...(divergedByOrder === 0 ? [] : [[span(`order may explain ${formatCount(divergedByOrder)}`, 'warn')]]),
   ];
 }
 

@@ -12,8 +12,10 @@ export interface RunReport {
   readonly schema: string;
   readonly run: string;
   readonly state: string;
+  readonly detail?: string;
   readonly starts: number;
   readonly transactions: Readonly<Record<string, number>>;
+  readonly inFlightByPartition: Readonly<Record<string, number>>;
   readonly reasons: Readonly<Record<string, number>>;
   readonly statements: Readonly<Record<string, number>>;
   readonly duplicates: number;
@@ -25,15 +27,18 @@ export class HistoryScene {
   readonly folder: string;
   readonly #clients: pg.Client[] = [];
   readonly #commands: Command[] = [];
+  readonly #env: Readonly<Record<string, string>>;
 
-  private constructor(scene: ReplayerScene, folder: string) {
+  private constructor(scene: ReplayerScene, folder: string, env: Readonly<Record<string, string>>) {
     this.scene = scene;
     this.folder = folder;
+    this.#env = env;
   }
 
-  static async open(brokers: string): Promise<HistoryScene> {
+  /** `env`: of the commands, and so of the services they start. */
+  static async open(brokers: string, env: Readonly<Record<string, string>> = {}): Promise<HistoryScene> {
     const folder = await temporaryDirectory('history');
-    return new HistoryScene(await ReplayerScene.open(brokers), folder);
+    return new HistoryScene(await ReplayerScene.open(brokers), folder, env);
   }
 
   async close(): Promise<void> {
@@ -82,7 +87,12 @@ export class HistoryScene {
 
   /** `mirrorstream …`, with this scene's Kafka. */
   start(...args: readonly string[]): Command {
-    const command = new Command([...args, '--brokers', this.scene.brokers], this.folder, { NO_COLOR: '1' });
+    return this.startAt(this.scene.brokers, ...args);
+  }
+
+  /** The same, with its way to Kafka. */
+  startAt(brokers: string, ...args: readonly string[]): Command {
+    const command = new Command([...args, '--brokers', brokers], this.folder, { NO_COLOR: '1', ...this.#env });
     this.#commands.push(command);
     return command;
   }

@@ -84,6 +84,7 @@ class EagerGroupConsumer implements GroupConsumer {
       {
         mayDeliver: () => this.#hasLease,
         onBatch: (batch) => handlers.onBatch(batch),
+        onProgress: (at, position) => handlers.onPosition?.(at, position),
         onFailure: (error) => this.#crash(error),
       },
       logger,

@@ -138,6 +138,8 @@ export interface GroupConsumerHandlers {
   readonly onRevoking?: (assigned: readonly TopicPartition[]) => Promise<void>;
   /** Must hand over and return at once: never await work on the records here. Use pause/resume to push back. */
   readonly onBatch: (batch: IncomingBatch) => void;
+  /** Where reading of a partition goes on, after each answer: also behind records that are gone from the log. */
+  readonly onPosition?: (at: TopicPartition, position: bigint) => void;
   /** The consumer is dead and will not come back (non-retriable error): the process should exit. */
   readonly onCrash: (error: Error) => void;
 }

@@ -187,6 +187,7 @@ export class Replayer implements RunningService {
         onAssigned: (assigned) => this.#takeOver(assigned.map(({ partition }) => partition)),
         onRevoking: () => this.#handOver(),
         onBatch: (batch) => this.#receive(batch),
+        onPosition: ({ partition }, position) => this.#passed(partition, position),
         onCrash: (error) => this.#kit.fatal(error),
       },
     );
@@ -311,6 +312,16 @@ export class Replayer implements RunningService {
     this.#endOrder(partition);
     this.#work.records += batch.records.length;
     this.#backpressure.taken(partition);
+  }
+
+  /** Of a run: what was left of its window may be gone from the log, and nothing may ever come behind it. */
+  #passed(number: number, position: bigint): void {
+    const partition = this.#partitions.get(number);
+    if (partition === undefined || partition.window === null || this.#stopping) return;
+    if (position < partition.window.to || partition.endReached) return;
+    partition.passEnd();
+    this.#consumer?.pause([this.#at(number)]);
+    this.#endOrder(partition);
   }
 
   #endOrder(partition: Partition): void {

@@ -67,7 +67,8 @@ async function playRun(
   );
   const report = await reportRun(session.client, session.admin, player.run, player.counts());
   process.stdout.write(`${request.flags.has('json') ? runJson(report) : runText(report)}\n`);
-  if (player.run.state !== 'finished') bar.say(`Go on with: ${resumeCommand(request, player.run, scope)}`);
+  if (player.run.state !== 'finished' && !player.readToEnd)
+    bar.say(`Go on with: ${resumeCommand(request, player.run, scope)}`);
   if (player.run.state === 'failed') throw failure;
   return exitCodeOf(report, request.flags.has('strict'));
 }

@@ -2,6 +2,7 @@
 import {
   type ComparerSnapshot,
   type NotComparedReason,
+  type RunSnapshot,
   type Snapshot,
   type StatementClass,
   statementClasses,
@@ -12,6 +13,8 @@ import {
 export interface RunCounts {
   readonly outcomes: Record<TransactionOutcomeName, number>;
   readonly resolved: number;
+  /** Transactions that have an outcome, by partition. */
+  readonly resolvedBy: ReadonlyMap<number, number>;
   /** `<outcome>/<reason>` → transactions. */
   readonly reasons: Readonly<Record<string, number>>;
   readonly statements: Record<StatementClass, number>;
@@ -35,13 +38,28 @@ export function runCounts(snapshots: readonly Snapshot[]): RunCounts {
   }
   return {
     outcomes,
-    resolved: transactionOutcomes.reduce((sum, name) => sum + outcomes[name], 0),
+    resolved: resolvedOf(outcomes),
+    resolvedBy: new Map(parts.map((part) => [part.partition, resolvedOf(part.outcomes)])),
     reasons,
     statements,
     notCompared,
     duplicates: parts.reduce((sum, { duplicates }) => sum + duplicates, 0),
     readUpTo: new Map(parts.map(({ partition, nextOffset }) => [partition, BigInt(nextOffset)])),
   };
+}
+
+const resolvedOf = (outcomes: Readonly<Record<TransactionOutcomeName, number>>): number =>
+  transactionOutcomes.reduce((sum, name) => sum + outcomes[name], 0);
+
+/** By partition of the window, where there are any: transactions without an outcome. */
+export function inFlightBy(
+  ranges: RunSnapshot['ranges'],
+  { resolvedBy }: Pick<RunCounts, 'resolvedBy'>,
+): Readonly<Record<string, number>> {
+  const counts = Object.entries(ranges).map(
+    ([partition, { transactions }]) => [partition, transactions - (resolvedBy.get(Number(partition)) ?? 0)] as const,
+  );
+  return Object.fromEntries(counts.filter(([, count]) => count !== 0));
 }
 
 function addAll(sums: Record<string, number>, counts: Readonly<Record<string, number | undefined>>): void {

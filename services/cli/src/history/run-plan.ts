@@ -4,6 +4,7 @@ import {
   MirrorstreamError,
   type RunSnapshot,
   replayerGroup,
+  runInFlight,
   transactionOutcomes,
 } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch, recordInWindow } from '@mirrorstream/envelope';
@@ -145,6 +146,7 @@ async function goOn(request: ReplayRequest, run: RunSnapshot, parts: PlanParts):
     );
   if (run.state === 'running') await refuseAlive(run, parts.store);
   const committed = await committedOffsets(run, parts.admin);
+  if (run.state === 'failed') refuseAllRead(run, committed);
   await refuseCut(run, parts, committed);
   return begun(run, (await firstMoment(run, parts, committed)) ?? run.beginsAtUs);
 }
@@ -202,6 +204,22 @@ async function refuseCut(
       },
     );
   }
+}
+
+/** What is missing was not there to be read: going on cannot bring it. */
+function refuseAllRead(run: RunSnapshot, committed: ReadonlyMap<number, bigint>): void {
+  const left = Object.entries(run.ranges).some(
+    ([partition, { from, to }]) => from !== to && (committed.get(Number(partition)) ?? 0n) < BigInt(to),
+  );
+  if (left || runInFlight(run) === 0) return;
+  throw new MirrorstreamError(
+    'badInput',
+    `run ${run.run} has read all that is left of its window: ${run.detail ?? ''}`,
+    {
+      stage: 'replay',
+      hint: `mirrorstream runs show ${run.run} --mirror ${run.mirror} prints its report. Make a new run over what is left.`,
+    },
+  );
 }
 
 /** When the first transaction that is still to be played began: from there the pace counts. Null: nothing is left. */

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  envelopesTopic,
   MirrorstreamError,
   type RunSnapshot,
   type RunState,
@@ -17,9 +18,10 @@ import { pause, type StackScope } from '../stack-scope.ts';
 import type { InterruptionWatch } from '../up/interruption.ts';
 import { Parts } from '../up/parts.ts';
 import { startService } from '../up/services.ts';
+import { LostRecordsWatch } from './lost-records.ts';
 import type { ProgressBar } from './progress.ts';
 import { settingsArguments } from './replay-request.ts';
-import { type RunCounts, runCounts } from './run-counts.ts';
+import { inFlightBy, type RunCounts, runCounts } from './run-counts.ts';
 import { committedOffsets } from './run-plan.ts';
 import { type RunStore, writeSnapshot } from './run-store.ts';
 import type { RunTarget } from './target.ts';
@@ -47,12 +49,22 @@ export class RunPlayer {
   #run: RunSnapshot;
   readonly #parts: PlayerParts;
   readonly #startedWith: number;
+  readonly #lostRecords: LostRecordsWatch;
+  #replayersLeft: number;
+  #readToEnd = false;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(run: RunSnapshot, parts: PlayerParts) {
     this.#run = run;
     this.#parts = parts;
     this.#startedWith = run.captured - runInFlight(run);
+    this.#lostRecords = new LostRecordsWatch(run.ranges);
+    this.#replayersLeft = parts.replayers;
+  }
+
+  /** Whether there is anything left that going on could play. */
+  get readToEnd(): boolean {
+    return this.#readToEnd;
   }
 
   get run(): RunSnapshot {
@@ -69,11 +81,10 @@ export class RunPlayer {
     await this.#write();
     if (this.#run.captured === 0) return this.#end('finished');
     const logsDir = await this.#logsDir();
-    const services = new Parts(
-      logsDir,
-      () => {},
-      (error) => watch.fail(error),
-    );
+    const services: RunServices = {
+      comparer: new Parts(logsDir, nothing, (error) => watch.fail(error)),
+      replayers: new Parts(logsDir, nothing, (error) => this.#replayerEnded(error)),
+    };
     try {
       await watch.unlessInterrupted(this.#start(services, logsDir));
       await this.#follow();
@@ -88,14 +99,23 @@ export class RunPlayer {
     }
   }
 
-  async #start(services: Parts, logsDir: string): Promise<void> {
+  /** The others take its partitions over; what it had under way is theirs. */
+  #replayerEnded(error: Error): void {
+    const { bar, watch } = this.#parts;
+    this.#replayersLeft -= 1;
+    if (this.#replayersLeft === 0) watch.fail(error);
+    else
+      bar.say(`${error.message}\nThe run goes on with ${this.#replayersLeft} of ${this.#parts.replayers} replayers.`);
+  }
+
+  async #start(services: RunServices, logsDir: string): Promise<void> {
     const { admin, scope, target, replayers } = this.#parts;
     const { environment, mirror, run, source, settings, ranges } = this.#run;
     await ensureMirrorTopics(admin, environment, mirror, { partitions: Object.keys(ranges).length }, run);
     const place = ['--mirror', mirror, '--environment', environment, '--run', run];
     const kafka = kafkaArguments(scope.access);
     const starting = [
-      services.start(
+      services.comparer.start(
         startService({ name: `comparer ${mirror} ${run}`, arguments: ['comparer', ...place, ...kafka], logsDir }),
       ),
     ];
@@ -113,7 +133,7 @@ export class RunPlayer {
         env: target.env,
         logsDir,
       };
-      starting.push(services.start(startService(replayer)));
+      starting.push(services.replayers.start(startService(replayer)));
     }
     await Promise.all(starting);
   }
@@ -133,9 +153,9 @@ export class RunPlayer {
         continue;
       }
       if (inFlight === 0) return;
+      this.#readToEnd = true;
       completeSinceMs ??= performance.now();
-      if (performance.now() - completeSinceMs > missingAfterMs)
-        throw this.#violated(`${inFlight} transactions of the window have no result, though all of it was read`);
+      if (performance.now() - completeSinceMs > missingAfterMs) throw this.#missing(inFlight);
     }
   }
 
@@ -143,6 +163,7 @@ export class RunPlayer {
   async #allRead(): Promise<boolean> {
     const { admin } = this.#parts;
     const committed = await committedOffsets(this.#run, admin);
+    this.#lostRecords.look(await admin.offsets(envelopesTopic(this.#run.source)), committed);
     for (const [partition, { from, to }] of Object.entries(this.#run.ranges))
       if (from !== to && (committed.get(Number(partition)) ?? 0n) < BigInt(to)) return false;
     const { readUpTo } = this.counts();
@@ -172,10 +193,11 @@ export class RunPlayer {
   }
 
   /** Replayers first: what they publish while stopping is counted too. */
-  async #stop(services: Parts): Promise<void> {
-    await services.stop((name) => name.startsWith('replayer'), stopGraceMs);
-    await services.stop(() => true, stopGraceMs);
-    await services.killRest(stopGraceMs);
+  async #stop({ replayers, comparer }: RunServices): Promise<void> {
+    for (const services of [replayers, comparer]) {
+      await services.stop(() => true, stopGraceMs);
+      await services.killRest(stopGraceMs);
+    }
     await pause(lookEveryMs);
     this.#run = { ...this.#run, outcomes: this.counts().outcomes };
   }
@@ -202,14 +224,46 @@ export class RunPlayer {
     return logsDir;
   }
 
+  /** All that is left of the window was played. */
+  #missing(inFlight: number): MirrorstreamError {
+    const { run, captured, source, ranges } = this.#run;
+    const { lost } = this.#lostRecords;
+    if (lost.length === 0)
+      return this.#violated(`${inFlight} transactions of the window have no result, though all of it was read`);
+    const missing = inFlightBy(ranges, this.counts());
+    const places = lost.map(
+      ({ partition, reached, leftFrom }) =>
+        `partition ${partition} is left from offset ${leftFrom} on, the run had come to ${reached}, ` +
+        `${missing[partition] ?? 0} transactions are missing`,
+    );
+    return new MirrorstreamError(
+      'badInput',
+      `retention has cut into the window while run ${run} played it: ${inFlight} of ${captured} transactions have no result; ` +
+        `of ${envelopesTopic(source)} ${places.join('; ')}`,
+      {
+        stage: 'replay',
+        hint:
+          'What is left was played, what is missing counts as in flight. To have it whole, import an export of the window, or raise ' +
+          'the topic’s retention.ms before the next run.',
+      },
+    );
+  }
+
   #violated(problem: string): MirrorstreamError {
     const sums = transactionOutcomes.map((name) => `${this.#run.outcomes[name]} ${name}`).join(', ');
     return new MirrorstreamError('accountingViolated', `${problem}: ${this.#run.captured} captured, ${sums}`, {
       stage: 'replay',
-      hint: 'Did retention delete a part of the window while it was played? The logs of the run say what happened.',
+      hint: 'The logs of the run say what happened.',
     });
   }
 }
+
+interface RunServices {
+  readonly comparer: Parts;
+  readonly replayers: Parts;
+}
+
+const nothing = (): void => {};
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -13,7 +13,7 @@ import { formatDuration } from '../duration.ts';
 import { type Divergence, DivergenceGroups } from '../view/divergences.ts';
 import { formatCount } from '../view/text.ts';
 import { formatMoment } from './moment.ts';
-import type { RunCounts } from './run-counts.ts';
+import { inFlightBy, type RunCounts } from './run-counts.ts';
 import { type ScheduleError, ScheduleErrors } from './schedule-error.ts';
 
 export interface RunReport {
@@ -91,6 +91,7 @@ export function runJson({ run, counts, scheduleError, divergences }: RunReport):
     starts: run.starts,
     durationMs: durationMs(run),
     transactions: { captured, ...run.outcomes, inFlight: runInFlight(run) },
+    inFlightByPartition: inFlightBy(run.ranges, counts),
     reasons: counts.reasons,
     statements: counts.statements,
     notCompared: counts.notCompared,
@@ -115,6 +116,7 @@ export function runText({ run, counts, scheduleError, divergences }: RunReport):
     `  ${run.state}${run.detail === undefined ? '' : `: ${run.detail}`} after ${formatDuration(durationMs(run))}${run.starts > 1 ? ` (start ${run.starts})` : ''}`,
     `  transactions  ${formatCount(run.captured)} captured = ${account.join(' + ')} + ${formatCount(runInFlight(run))} in flight`,
     ...Object.entries(counts.reasons).map(([reason, count]) => `                ${formatCount(count)} ${reason}`),
+    ...inFlightLines(run, counts),
     `  statements    ${statementClasses
       .filter((name) => counts.statements[name] > 0 || name === 'match')
       .map((name) => `${formatCount(counts.statements[name])} ${name}`)
@@ -133,6 +135,14 @@ export function runText({ run, counts, scheduleError, divergences }: RunReport):
     lines.push(`  ${name} × ${formatCount(count)}  ${sql}${detail === '' ? '' : `  (${detail})`}`);
   if (divergences.length > shownDivergences) lines.push(`  … and ${divergences.length - shownDivergences} shapes more`);
   return lines.join('\n');
+}
+
+/** Of a run that has come to its end nothing should be. */
+function inFlightLines(run: RunSnapshot, counts: RunCounts): readonly string[] {
+  const places = Object.entries(inFlightBy(run.ranges, counts)).map(
+    ([partition, count]) => `${formatCount(count)} of partition ${partition}`,
+  );
+  return run.state === 'failed' && places.length > 0 ? [`                without a result: ${places.join(', ')}`] : [];
 }
 
 const ms = (value: number): string => (value < 1000 ? `${value.toPrecision(3)} ms` : formatDuration(value));

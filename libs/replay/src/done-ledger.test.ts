@@ -42,8 +42,17 @@ describe('done ledger', () => {
 
   it('knows what a record settled that nobody can decode, by its header', () => {
     const done = new DoneLedger();
-    done.addAccount({ upTo: 7n, sessions: [{ sessionId: 'a', transactions: 2, firstSeq: 3, lastSeq: 4 }] });
-    done.addAccount({ upTo: 6n, sessions: [{ sessionId: 'a', transactions: 1, firstSeq: 2, lastSeq: 2 }] });
+    const account = (upTo: bigint, transactions: number, firstSeq: number, lastSeq: number) => ({
+      upTo,
+      sessions: [{ sessionId: 'a', transactions, firstSeq, lastSeq }],
+      anonymous: [{ offset: upTo - 1n, index: 0, transactions: 5 }],
+    });
+    done.addAccount(account(7n, 2, 3, 4));
+    done.addAccount(account(5n, 1, 2, 2));
+    assert.deepEqual(
+      [4n, 5n, 6n, 7n].map((offset) => done.undecodableDone(offset)),
+      [true, false, true, false],
+    );
     assert.equal(done.transactionDone('a', 4n), true);
     assert.equal(done.transactionDone('a', 5n), false);
     assert.equal(done.upTo, 7n);

@@ -29,8 +29,9 @@ export class DoneLedger {
   }
 
   /** What a results record settles that nobody can decode. */
-  addAccount({ upTo, sessions }: ResultAccount): void {
+  addAccount({ upTo, sessions, anonymous }: ResultAccount): void {
     if (upTo > this.#upTo) this.#upTo = upTo;
+    for (const { offset } of anonymous) this.#undecodable.add(offset);
     for (const { sessionId, lastSeq } of sessions) {
       const seq = BigInt(lastSeq);
       if (seq > (this.#sequences.get(sessionId) ?? 0n)) this.#sequences.set(sessionId, seq);

@@ -8,7 +8,7 @@ import {
   type TransactionOutcomeName,
   transactionOutcomes,
 } from '@mirrorstream/domain';
-import { type EnvelopeRef, type Result, ResultOutcome, type SettledSession } from '@mirrorstream/envelope';
+import { type EnvelopeRef, type Result, type ResultAccount, ResultOutcome, settledBy } from '@mirrorstream/envelope';
 import { type CauseLimits, Causes, defaultCauseLimits } from './causes.ts';
 import { SessionTable, type SessionTableLimits } from './session-table.ts';
 
@@ -77,9 +77,13 @@ export class PartitionLedger {
   }
 
   /** What a record settles that nobody can decode: counted as failed, and once. Returns how many were new. */
-  countUndecodable(settled: readonly SettledSession[]): number {
+  countUndecodable({ sessions, anonymous }: Pick<ResultAccount, 'sessions' | 'anonymous'>): number {
     let counted = 0;
-    for (const { sessionId, transactions, firstSeq, lastSeq } of settled) {
+    for (const { offset, index, transactions } of anonymous) {
+      if (this.sessions.noteAnonymous(offset, index)) counted += transactions;
+      else this.duplicates += transactions;
+    }
+    for (const { sessionId, transactions, firstSeq, lastSeq } of sessions) {
       const highest = this.sessions.highest(sessionId);
       const known = Math.min(transactions, Math.max(0, highest - firstSeq + 1));
       const fresh = this.sessions.note(sessionId, lastSeq, 0, true) ? transactions - known : 0;
@@ -103,7 +107,7 @@ export class PartitionLedger {
 
   /** A result of such a record. */
   countRetried(result: Result): void {
-    if (result.ref?.lastPart && !result.sessionEnd) this.countTransactions(result);
+    if (settledBy(result) > 0) this.countTransactions(result);
   }
 
   countStatement(statement: StatementCount): void {

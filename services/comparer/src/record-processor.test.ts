@@ -196,6 +196,38 @@ describe('record processor', () => {
     assert.equal(feed(Buffer.from('without a header')).undecodable?.accounted, false);
   });
 
+  it('counts what a spoiled record settles without a session, by its place, once, whoever says it again', () => {
+    const { ledger, feed } = setUp();
+    const lost: ResultInit = {
+      ref: { offset: 9n, index: 0, lastPart: true },
+      outcome: ResultOutcome.FAILED,
+      reason: 'undecodable',
+      transactions: 5,
+    };
+    const settles = JSON.stringify({
+      upTo: '9',
+      sessions: { a: [1, 1, 1] },
+      anonymous: [
+        ['9', 0, 5],
+        ['11', 0, 2],
+      ],
+    });
+    const [letter] = feed(Buffer.from('spoiled'), { settles }).outgoing;
+    assert.equal(letter?.headers?.['counted'], '8');
+    feed(batchOf([lost]));
+    feed(Buffer.from('spoiled again'), { settles });
+    assert.deepEqual(ledger.snapshot(1).outcomes.failed, 8);
+    assert.deepEqual(ledger.snapshot(1).reasons, { 'failed/undecodable': 8 });
+    // Read after all: what has no session stands for as many as it says.
+    const value = batchOf([
+      replayed('a', 1, [statements.match]),
+      lost,
+      { ...lost, ref: { offset: 11n, index: 0, lastPart: true }, transactions: 2 },
+    ]);
+    feed(value, { settles, 'retry-of': '0' });
+    assert.deepEqual([ledger.counts.outcomes.replayed, ledger.counts.outcomes.failed], [1, 7]);
+  });
+
   it('counts for what they are the transactions of a record that can be decoded after all, once', () => {
     const { ledger, feed } = setUp();
     const settles = JSON.stringify({ upTo: '9', sessions: { a: [2, 1, 2] } });

@@ -10,6 +10,7 @@ import {
   type ResultBatch,
   resultAccountHeader,
   retryHeader,
+  settledBy,
 } from '@mirrorstream/envelope';
 import type { IncomingRecord, OutgoingRecord } from '@mirrorstream/kafka';
 import type { FindingsFold } from './findings-fold.ts';
@@ -88,7 +89,7 @@ export class RecordProcessor {
     } catch (error) {
       if (!(error instanceof MirrorstreamError) || error.code !== 'undecodable') throw error;
       const account = decodeResultAccount(record.headers[resultAccountHeader]);
-      const counted = account === null ? null : ledger.countUndecodable(account.sessions);
+      const counted = account === null ? null : ledger.countUndecodable(account);
       const undecodable = { error, accounted: account !== null };
       return { outgoing: [this.deadLetter(partition, record, counted)], undecodable, results: 0 };
     }
@@ -113,7 +114,7 @@ export class RecordProcessor {
   /** What was counted as failed, as nobody could decode it, for what it is. */
   private judgeRetried(ledger: PartitionLedger, batch: ResultBatch, offset: bigint, retryOf: string): JudgedResult[] {
     const results = batch.results.filter(({ sessionEnd }) => !sessionEnd);
-    const transactions = results.filter(({ ref }) => ref?.lastPart).length;
+    const transactions = results.reduce((sum, result) => sum + settledBy(result), 0);
     if (!/^\d{1,19}$/.test(retryOf) || !ledger.retryUndecodable(BigInt(retryOf), transactions)) return [];
     return results.flatMap((result) => {
       const { ref } = result;

@@ -4,6 +4,7 @@ import {
   decodeResultAccount,
   decodeResultBatch,
   resultAccountHeader,
+  settledBy,
 } from '@mirrorstream/envelope';
 import type { IncomingRecord } from '@mirrorstream/kafka';
 
@@ -40,8 +41,9 @@ export const originOf = ({ from }: Letter): string => `${from.topic}/${from.part
 
 function countedOf(headers: Letter['headers']): number | null {
   const account = decodeResultAccount(headers[resultAccountHeader]);
-  const said = account?.sessions.reduce((sum, { transactions }) => sum + transactions, 0);
-  return numberOf(headers['counted']) ?? said ?? null;
+  const settled = account === null ? [] : [...account.sessions, ...account.anonymous];
+  const said = account === null ? null : settled.reduce((sum, { transactions }) => sum + transactions, 0);
+  return numberOf(headers['counted']) ?? said;
 }
 
 function numberOf(text: string | undefined): number | null {
@@ -82,11 +84,13 @@ function ofResults(value: Uint8Array): Reading {
   const { environment, mirror, replayer, results } = decodeResultBatch(value);
   let transactions = 0;
   const lines = [`environment ${environment}, mirror ${mirror}, replayer ${replayer}`];
-  for (const { ref, statements, sessionEnd } of results) {
+  for (const result of results) {
+    const { ref, statements, sessionEnd } = result;
     if (ref === undefined) continue;
-    transactions += ref.lastPart && !sessionEnd ? 1 : 0;
+    transactions += settledBy(result);
     const what = sessionEnd ? 'end' : `transaction ${ref.sessionSeq}: ${statements.length} statements`;
-    lines.push(`session ${ref.sessionId} ${what}`);
+    const anonymous = `${result.transactions} transactions of envelopes record ${ref.offset}`;
+    lines.push(ref.sessionId === '' ? anonymous : `session ${ref.sessionId} ${what}`);
   }
   return { readable: true, lines, transactions };
 }

@@ -69,8 +69,11 @@ export class MatrixScene {
     this.#servers = servers;
   }
 
-  /** `schema` is run on all three databases before the proxy sees anything. */
-  static async open(schema: readonly string[], replayerFlags: readonly string[] = []): Promise<MatrixScene> {
+  /** `schema` is run on all three databases before the proxy sees anything. `replayerFlags`: how the replayers play. */
+  static async open(
+    schema: readonly string[],
+    replayerFlags: readonly string[] = ['--pacing', 'asap'],
+  ): Promise<MatrixScene> {
     const settings = { max_prepared_transactions: '8' };
     const [kafka, ...servers] = await Promise.all([
       sharedKafka(),
@@ -83,7 +86,7 @@ export class MatrixScene {
     const lines = await Promise.all(
       targets.map(async (target): Promise<Line> => {
         const mirror = await scene.newMirror(target);
-        await scene.startReplayer(mirror, '--pacing', 'asap', '--allow-side-effect', 'all', ...replayerFlags);
+        await scene.startReplayer(mirror, '--allow-side-effect', 'all', ...replayerFlags);
         const args = ['comparer', '--mirror', mirror.name, '--brokers', kafka.bootstrap, '--exemplars', '1000'];
         const comparer = await spawnService(args);
         await comparer.waitForLine(/"ready":true/);

@@ -8,8 +8,10 @@ import { titleOf } from '../proxy/plan.ts';
 import { commit, machine } from '../surroundings.ts';
 import { help, type Part, parseFlags, type Settings } from './flags.ts';
 import { measureLaneMemory } from './lane-memory.ts';
+import { measurePause } from './pause.ts';
+import { loggingSettings } from './pgreplay.ts';
 import { markdown } from './report.ts';
-import type { BenchResult } from './result.ts';
+import type { BenchResult, CatchUpSample } from './result.ts';
 import { measureScale } from './scale.ts';
 import { capturePaced, measureCatchUp, measureSchedule, type PacedTraffic } from './schedule.ts';
 import { type Stage, startStage } from './stage.ts';
@@ -20,7 +22,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Exit codes: 0, 2 for a wrong command line, 3 when something is missing. */
 export async function runReplayBench(argv: readonly string[]): Promise<number> {
-  const parsed = parseFlags(argv, join(root, 'test/bench/results'));
+  const parsed = parseFlags(argv, join(root, 'test/bench/results'), process.env);
   if (parsed.kind === 'help') {
     process.stdout.write(help);
     return 0;
@@ -52,7 +54,12 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
     commit: commit(root),
     settings: { rounds: settings.rounds, seconds: settings.seconds },
     machine: machine(),
-    versions: { node: process.version, server: 'PostgreSQL 17', pgbench },
+    versions: {
+      node: process.version,
+      server: 'PostgreSQL 17',
+      pgbench,
+      'pgreplay-go': settings.pgreplay ?? 'not given',
+    },
     loadAverageBefore: loadavg(),
     foreignShares: [],
     throughput: [],
@@ -62,7 +69,7 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
     laneMemory: null,
   };
   say('starting PostgreSQL 17 twice and Kafka');
-  const stage = await startStage(directory, root);
+  const stage = await startStage(directory, root, settings.pgreplay === null ? {} : loggingSettings);
   try {
     for (const step of steps(stage, settings)) {
       const before = readLoad();
@@ -94,9 +101,13 @@ function steps(stage: Stage, settings: Settings): Step[] {
     paced ??= capturePaced(stage, settings);
     return paced;
   };
+  const catchUp = async (): Promise<CatchUpSample> =>
+    settings.pauseSeconds === null
+      ? measureCatchUp(stage, await traffic(), say)
+      : measurePause(stage, settings.pauseSeconds, say);
   const others: readonly (readonly [part: Part, step: Step])[] = [
     ['schedule', async () => ({ schedule: await measureSchedule(stage, await traffic(), say) })],
-    ['catchup', async () => ({ catchUp: await measureCatchUp(stage, await traffic(), say) })],
+    ['catchup', async () => ({ catchUp: await catchUp() })],
     ['scale', async () => ({ scale: await measureScale(stage, say) })],
     ['memory', async () => ({ laneMemory: await measureLaneMemory(stage) })],
   ];

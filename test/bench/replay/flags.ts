@@ -16,6 +16,10 @@ export interface Settings {
   readonly transactions: { readonly select: number; readonly tpcb: number };
   /** Of traffic with think times. */
   readonly thinkSeconds: number;
+  /** For so long the replayer is away from traffic that goes on, for catchup; null: until that traffic is over. */
+  readonly pauseSeconds: number | null;
+  /** Of pgreplay-go, which plays the same beside us; null: not given. */
+  readonly pgreplay: string | null;
   /** Where replayers leave CPU profiles; null: none. */
   readonly profileDirectory: string | null;
   /** Print the record rather than the page. */
@@ -39,7 +43,8 @@ the loads select and tpcb, with the protocols simple and prepared and 8 clients;
   --part LIST       ${parts.join(', ')}   [all]
                     throughput: asap on a local mirror and on a target that costs nothing, beside pgbench on the same mirror
                     schedule: planned against sent, at speed 1 and 10, and what that comes to over time
-                    catchup: how fast overdue traffic is played when the replayer was away for as long as it took
+                    catchup: how fast overdue traffic is played when the replayer was away for as long as it took, or (--pause-minutes)
+                    how soon it has caught up with traffic that goes on
                     scale: 1, 2 and 4 replayers on a target that answers each exchange after 20 ms
                     memory: bytes per lane
   --workload LIST   ${workloads.join(', ')}   [both]
@@ -48,13 +53,17 @@ the loads select and tpcb, with the protocols simple and prepared and 8 clients;
   --rounds N        how often each contender has its turn   [3]
   --seconds N       how long a turn of pgbench takes   [3]
   --transactions N  how many are captured of select; of tpcb a fifth   [60000]
-  --think N         seconds of traffic with think times for schedule and catchup; 600 shows ten minutes' drift, 300 a pause
-                    of five   [20]
+  --think N         seconds of traffic with think times for schedule and catchup   [20]
+  --minutes N       the same in minutes: 10 shows ten minutes' drift, at speed 1 and 10; takes about 22
+  --pause-minutes N the replayer follows the traffic, is stopped for N minutes while it goes on, and catches up with it; for 5
+                    about 9. Fractions are allowed
   --quick           1 round, half as many transactions; writes no file
   --profile DIR     replayers leave CPU profiles there (the figures are then not to be trusted)
   --json            print the record, not the page
   --out DIRECTORY   where the page and the record are written   [test/bench/results]
   --help
+
+PGREPLAY_BIN=/path/to/pgreplay plays what the source has logged of each load to the same mirror, beside the replayer (throughput only).
 `;
 
 const options = {
@@ -66,6 +75,8 @@ const options = {
   seconds: { type: 'string' },
   transactions: { type: 'string' },
   think: { type: 'string' },
+  minutes: { type: 'string' },
+  'pause-minutes': { type: 'string' },
   quick: { type: 'boolean', default: false },
   profile: { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -77,7 +88,11 @@ const options = {
 const tpcbShare = 0.2;
 
 /** Everything wrong is said with the flag's name. */
-export function parseFlags(argv: readonly string[], defaultOut: string): Parsed {
+export function parseFlags(
+  argv: readonly string[],
+  defaultOut: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+): Parsed {
   try {
     const { values } = parseArgs({ args: [...argv], options });
     if (values.help) return { kind: 'help' };
@@ -89,7 +104,9 @@ export function parseFlags(argv: readonly string[], defaultOut: string): Parsed 
       rounds: wholeNumber('rounds', values.rounds ?? (quick ? '1' : '3'), 1, 100),
       seconds: wholeNumber('seconds', values.seconds ?? '3', 1, 3600),
       transactions: { select, tpcb: Math.ceil(select * tpcbShare) },
-      thinkSeconds: wholeNumber('think', values.think ?? (quick ? '8' : '20'), 2, 3600),
+      thinkSeconds: thinkSecondsOf(values.think, values.minutes, quick),
+      pauseSeconds: pauseSecondsOf(values['pause-minutes']),
+      pgreplay: env['PGREPLAY_BIN'] || null,
       profileDirectory: values.profile ?? null,
       json: values.json,
       out: values.out ?? (quick ? null : defaultOut),
@@ -98,6 +115,19 @@ export function parseFlags(argv: readonly string[], defaultOut: string): Parsed 
   } catch (error) {
     return { kind: 'wrong', reason: (error as Error).message };
   }
+}
+
+function thinkSecondsOf(seconds: string | undefined, minutes: string | undefined, quick: boolean): number {
+  if (minutes === undefined) return wholeNumber('think', seconds ?? (quick ? '8' : '20'), 2, 3600);
+  if (seconds !== undefined) throw new Error('--minutes does not go with --think: give one of them');
+  return 60 * wholeNumber('minutes', minutes, 1, 60);
+}
+
+function pauseSecondsOf(minutes: string | undefined): number | null {
+  if (minutes === undefined) return null;
+  const seconds = /^\d+(\.\d+)?$/.test(minutes) ? 60 * Number(minutes) : Number.NaN;
+  if (seconds >= 3 && seconds <= 3600) return seconds;
+  throw new Error('--pause-minutes is not a number from 0.05 to 60');
 }
 
 function loadsOf(workload = workloads.join(), protocol = 'simple,prepared', clients = '8'): Load[] {

@@ -49,7 +49,7 @@ export interface Played {
   readonly doneAtUs: number;
 }
 
-const environment = 'default';
+export const environment = 'default';
 /** Of all transactions: before it compilers warm up, after it sessions run out. */
 const countFrom = 0.25;
 const countUntilAsARule = 0.95;
@@ -79,7 +79,11 @@ export async function replayOnce(stage: Stage, options: RunOptions): Promise<Rep
   }
 }
 
-const startReplayer = (stage: Stage, mirror: string, { captured, targetPort, flags, profileDirectory }: RunOptions) => {
+export const startReplayer = (
+  stage: Stage,
+  mirror: string,
+  { captured, targetPort, flags, profileDirectory }: RunOptions,
+) => {
   const profile = profileDirectory ? ['--cpu-prof', '--cpu-prof-dir', profileDirectory] : [];
   const args = [
     ...profile,
@@ -97,6 +101,15 @@ async function readResults(
   usage: ThreadUsage,
   countUntil: number,
 ): Promise<Omit<ReplayRun, 'rssBeforeMb' | 'rssPeakMb'>> {
+  const { played, ...counts } = await readPlayed(stage, mirror);
+  return { ...counts, ...figuresOf(played, usage, countUntil) };
+}
+
+/** All that the mirror's results say. */
+export async function readPlayed(
+  stage: Stage,
+  mirror: string,
+): Promise<Pick<ReplayRun, 'played' | 'notReplayed' | 'statements' | 'differing'>> {
   const topic = resultsTopic(environment, mirror);
   const ranges = (await stage.admin.offsets(topic)).filter(({ low, high }) => low < high);
   const played: Played[] = [];
@@ -117,7 +130,7 @@ async function readResults(
       for (const { value } of records) if (value !== null) read(value);
     },
   );
-  return { notReplayed, statements, differing, ...figuresOf(played, usage, countUntil) };
+  return { played, notReplayed, statements, differing };
 }
 
 const playedOf = (result: {

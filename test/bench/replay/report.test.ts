@@ -39,8 +39,19 @@ const result: BenchResult = {
       samples: [sample('pgbench', 1000), sample('mirror', 790)],
     },
   ],
-  schedule: [{ speed: 1, seconds: 20, transactions: 8000, p50Us: 100, p99Us: 21_000, maxUs: 30_000, driftUs: 5 }],
-  catchUp: { pausedSeconds: 20, capturedPerSecond: 400, perSecond: 8000 },
+  schedule: [
+    {
+      speed: 1,
+      seconds: 20,
+      transactions: 8000,
+      p50Us: 100,
+      p99Us: 21_000,
+      maxUs: 30_000,
+      driftUs: 5,
+      driftByMinuteUs: [],
+    },
+  ],
+  catchUp: { pausedSeconds: 20, capturedPerSecond: 400, perSecond: 8000, caughtUpAfterSeconds: null },
   laneMemory: { lanes: 400, heapBytes: 16_384, externalBytes: 0, rssBytes: 28_000 },
   scale: [1, 4].map((replayers) => ({
     ...{ replayers, delayMs: 20, connections: 16, transactions: 100, notReplayed: 0 },
@@ -73,4 +84,20 @@ test('the page shows each part that was measured and no other', () => {
   assert.match(whole, /20 × as fast|20\.0 × as fast/);
   const empty = markdown({ ...result, throughput: [], schedule: [], catchUp: null, scale: [], laneMemory: null });
   assert.ok(!/## (pgbench|Schedule|Catching|Replayers|Memory)/.test(empty));
+});
+
+test('minutes of drift, a real pause and pgreplay-go are shown where they were measured', () => {
+  const [cell] = result.throughput;
+  const [schedule] = result.schedule;
+  assert.ok(cell && schedule);
+  const peer = { contender: 'pgreplay-go', round: 1, perSecond: 4600, replay: null } as const;
+  const page = markdown({
+    ...result,
+    throughput: [{ ...cell, samples: [...cell.samples, { ...peer, peer: { cpuUs: 139, transactions: 12_000 } }] }],
+    schedule: [{ ...schedule, seconds: 180, driftByMinuteUs: [12, -7.4] }],
+    catchUp: { pausedSeconds: 300, capturedPerSecond: 400, perSecond: 6000, caughtUpAfterSeconds: 21.44 },
+  });
+  assert.match(page, /\| pgreplay-go +\| 4,600 +\| 4\.60 +\| 139\.0 +\|/);
+  assert.match(page, /Drift by minute against the first, at speed 1: 12, -7 µs\./);
+  assert.match(page, /After 300 s away.*21\.4 s after its start/);
 });

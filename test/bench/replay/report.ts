@@ -2,7 +2,7 @@
 import { titleOf } from '../proxy/plan.ts';
 import { median } from '../proxy/statistics.ts';
 import { table } from '../table.ts';
-import type { BenchResult, RateSample, ThroughputCell } from './result.ts';
+import type { BenchResult, RateSample, ScheduleSample, ThroughputCell } from './result.ts';
 import { cpuPerStatementUs, judge, ofPgbench, samplesOf } from './targets.ts';
 
 const word = (met: boolean | null): string => (met === null ? '–' : met ? 'met' : '**missed**');
@@ -26,6 +26,8 @@ ${sections(result).join('\n\n')}
   as pgbench had clients. The mirror's tables are made anew before each replay, so that it answers what the source answered.
 - Figures are medians of the rounds; ratios are taken round by round. Rate and CPU are those between a quarter and 95 % of the
   transactions (with several replayers 75 %): before it compilers warm up, after it sessions run out.
+- pgreplay-go (where its binary is given) plays what the source has logged of the same load, from a file, to the same mirror. Its figures are
+  of its whole run, its start included; transactions are those the mirror counts, so its connecting counts for a few; it compares nothing.
 - "no cost": a target that answers each exchange at once, in a process of its own.
 - Schedule: of each transaction's first exchange, the moment it was to be sent against the moment it was. Drift compares with production's own
   moments instead: by how much the distance grew from the first tenth of the transactions to the last.
@@ -56,14 +58,26 @@ function scheduleText({ schedule }: BenchResult): string {
   const rows = schedule.map((it) =>
     [it.speed, it.seconds, it.transactions, it.p50Us, it.p99Us, it.maxUs, it.driftUs].map(whole),
   );
-  return `## Schedule: planned against sent\n\n${table(header, rows)}`;
+  return [`## Schedule: planned against sent\n\n${table(header, rows)}`, ...schedule.flatMap(byMinuteText)].join(
+    '\n\n',
+  );
 }
 
-function catchUpText({ pausedSeconds, capturedPerSecond, perSecond }: NonNullable<BenchResult['catchUp']>): string {
+function byMinuteText({ speed, driftByMinuteUs }: ScheduleSample): string[] {
+  if (driftByMinuteUs.length === 0) return [];
+  return [`Drift by minute against the first, at speed ${speed}: ${driftByMinuteUs.map(whole).join(', ')} µs.`];
+}
+
+function catchUpText(sample: NonNullable<BenchResult['catchUp']>): string {
+  const { pausedSeconds, capturedPerSecond, perSecond, caughtUpAfterSeconds } = sample;
+  const caughtUp =
+    caughtUpAfterSeconds === null
+      ? ''
+      : ` The traffic went on all the while; ${caughtUpAfterSeconds.toFixed(1)} s after its start the replayer was less than a second behind, for good.`;
   const factor = (perSecond / capturedPerSecond).toFixed(1);
   return `## Catching up
 
-After ${pausedSeconds} s away, with ${whole(capturedPerSecond)} transactions captured a second: ${whole(perSecond)} transactions/s, ${factor} × as fast as they came.`;
+After ${pausedSeconds} s away, with ${whole(capturedPerSecond)} transactions captured a second: ${whole(perSecond)} transactions/s, ${factor} × as fast as they came.${caughtUp}`;
 }
 
 function scaleText({ scale }: BenchResult): string {
@@ -82,7 +96,9 @@ A lane with its connection, after one transaction: ${heap} KB of heap, ${residen
 }
 
 function throughputText(cell: ThroughputCell): string {
-  const contenders = (['pgbench', 'mirror', 'no cost'] as const).filter((name) => samplesOf(cell, name).length > 0);
+  const contenders = (['pgbench', 'mirror', 'pgreplay-go', 'no cost'] as const).filter(
+    (name) => samplesOf(cell, name).length > 0,
+  );
   const header = [
     '',
     'tx/s',
@@ -107,7 +123,12 @@ function row(cell: ThroughputCell, contender: RateSample['contender']): string[]
   const samples = samplesOf(cell, contender);
   const rate = Math.round(median(samples.map(({ perSecond }) => perSecond))).toLocaleString('en');
   const runs = samples.flatMap(({ replay }) => (replay === null ? [] : [replay]));
-  if (runs.length === 0) return [contender, rate, ...new Array<string>(7).fill('–')];
+  const peers = samples.flatMap(({ peer }) => (peer === undefined ? [] : [peer]));
+  if (runs.length === 0) {
+    const cpu = peers.length === 0 ? '–' : median(peers.map(({ cpuUs }) => cpuUs)).toFixed(1);
+    const share = peers.length === 0 ? '–' : (ofPgbench(cell, contender)?.median.toFixed(2) ?? '–');
+    return [contender, rate, share, cpu, ...new Array<string>(5).fill('–')];
+  }
   const of = (pick: (run: (typeof runs)[number]) => number): number => median(runs.map(pick));
   const [main, rest] = [of(({ cpuMainUs }) => cpuMainUs), of(({ cpuRestUs }) => cpuRestUs)];
   return [

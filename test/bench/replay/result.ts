@@ -4,11 +4,13 @@ import type { ReplayRun } from './replay-run.ts';
 
 export interface RateSample {
   /** `mirror`: the replayer on a real server. `no cost`: the same on a target that answers at once. */
-  readonly contender: 'pgbench' | 'mirror' | 'no cost';
+  readonly contender: 'pgbench' | 'mirror' | 'pgreplay-go' | 'no cost';
   readonly round: number;
   /** Transactions. */
   readonly perSecond: number;
   readonly replay: Omit<ReplayRun, 'played' | 'scheduleErrorsUs'> | null;
+  /** Of pgreplay-go: CPU of a transaction, and how many the mirror counted. */
+  readonly peer?: { readonly cpuUs: number; readonly transactions: number };
 }
 
 export interface ThroughputCell {
@@ -28,12 +30,16 @@ export interface ScheduleSample {
   readonly maxUs: number;
   /** Between the first and the last tenth. */
   readonly driftUs: number;
+  /** Of each minute of production's against the first one: of traffic that lasts two or more. */
+  readonly driftByMinuteUs: readonly number[];
 }
 
 export interface CatchUpSample {
   readonly pausedSeconds: number;
   readonly capturedPerSecond: number;
   readonly perSecond: number;
+  /** With traffic that goes on: from the replayer's start to when it is less than a second behind for good. Null: not in this run. */
+  readonly caughtUpAfterSeconds: number | null;
 }
 
 /** On a target that answers each exchange after `delayMs`. */

@@ -26,7 +26,12 @@ export interface Captured {
 
 const pgbenchScale = 10;
 
-export async function startStage(directory: string, root: string): Promise<Stage> {
+/** `sourceSettings`: of the source's server alone. */
+export async function startStage(
+  directory: string,
+  root: string,
+  sourceSettings: Readonly<Record<string, string>> = {},
+): Promise<Stage> {
   const opened: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const close of opened.splice(0).reverse()) await close();
@@ -34,12 +39,13 @@ export async function startStage(directory: string, root: string): Promise<Stage
   try {
     const broker = await startKafkaBroker({ dataDir: join(directory, 'kafka') });
     opened.push(() => broker.stop());
-    const server = async (name: string): Promise<PostgresServer> => {
-      const one = await startPostgres({ major: 17, name, dataDir: join(directory, name), settings: serverSettings });
+    const server = async (name: string, more: Readonly<Record<string, string>> = {}): Promise<PostgresServer> => {
+      const settings = { ...serverSettings, ...more };
+      const one = await startPostgres({ major: 17, name, dataDir: join(directory, name), settings });
       opened.push(() => one.stop());
       return one;
     };
-    const source = await server('source');
+    const source = await server('source', sourceSettings);
     const mirror = await server('mirror');
     const client = connectKafka({ brokers: [broker.bootstrap], clientId: 'bench' });
     opened.push(() => client.close());
@@ -65,7 +71,7 @@ export const resetTables = async (...servers: readonly PostgresServer[]): Promis
 export async function capture(
   stage: Stage,
   sourcePort: number,
-  play: (port: number) => Promise<void>,
+  play: (port: number, source: string) => Promise<void>,
 ): Promise<Captured> {
   const source = stage.newName('load');
   const child = await spawnReady('capture proxy', process.execPath, [
@@ -75,7 +81,7 @@ export async function capture(
   ]);
   const listen = String(child.ready['listen']);
   try {
-    await play(Number(listen.slice(listen.lastIndexOf(':') + 1)));
+    await play(Number(listen.slice(listen.lastIndexOf(':') + 1)), source);
   } catch (error) {
     await child.process.kill9();
     throw error;

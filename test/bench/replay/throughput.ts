@@ -4,6 +4,7 @@ import { runPgbench, runTransactions } from '../proxy/pgbench.ts';
 import { type Load, turnsOf } from '../proxy/plan.ts';
 import { spawnReady } from '../proxy/starting.ts';
 import type { Settings } from './flags.ts';
+import { type LoggedLoad, logStatements, playLog } from './pgreplay.ts';
 import { type ReplayRun, replayOnce } from './replay-run.ts';
 import type { RateSample, ThroughputCell } from './result.ts';
 import { type Captured, capture, resetTables, type Stage } from './stage.ts';
@@ -24,10 +25,14 @@ export async function measureThroughput(
   await resetTables(stage.source, stage.mirror);
   const isSelect = load.workload === 'select';
   const each = Math.ceil(settings.transactions[isSelect ? 'select' : 'tpcb'] / load.clients);
-  const captured = await capture(stage, stage.source.port, (port) => runTransactions(port, load, each));
+  const take = () => capture(stage, stage.source.port, (port) => runTransactions(port, load, each));
+  const { pgreplay } = settings;
+  const { result: captured, log } =
+    pgreplay === null ? { result: await take(), log: null } : await logStatements(stage, take);
   const turns = [
     () => pgbenchTurn(stage, load, settings),
     () => mirrorTurn(stage, captured, settings),
+    ...(pgreplay === null || log === null ? [] : [() => pgreplayTurn(stage, pgreplay, log)]),
     ...(isSelect ? [() => stubTurn(stage, captured, settings)] : []),
   ];
   const samples: RateSample[] = [];
@@ -50,6 +55,12 @@ async function mirrorTurn(stage: Stage, captured: Captured, { profileDirectory }
   await resetTables(stage.mirror);
   const run = await replayOnce(stage, { captured, targetPort: stage.mirror.port, flags: asap, profileDirectory });
   return turnOf('mirror', run);
+}
+
+async function pgreplayTurn({ mirror }: Stage, binary: string, log: LoggedLoad): Promise<Turn> {
+  await resetTables(mirror);
+  const { perSecond, cpuUs, transactions } = await playLog(binary, log, mirror);
+  return { contender: 'pgreplay-go', perSecond, replay: null, peer: { cpuUs, transactions } };
 }
 
 const stubTurn = (stage: Stage, captured: Captured, { profileDirectory }: Settings): Promise<Turn> =>
@@ -75,8 +86,9 @@ function turnOf(contender: Turn['contender'], run: ReplayRun): Turn {
   return { contender, perSecond: figures.perSecond, replay: figures };
 }
 
-function lineOf({ contender, perSecond, replay }: Turn): string {
+function lineOf({ contender, perSecond, replay, peer }: Turn): string {
   const rate = `${contender.padEnd(8)} ${Math.round(perSecond)} tx/s`;
+  if (peer !== undefined) return `${rate}  CPU ${peer.cpuUs.toFixed(1)} µs/tx  ${peer.transactions} transactions`;
   if (replay === null) return rate;
   const cpu = `CPU ${replay.cpuMainUs.toFixed(1)} + ${replay.cpuRestUs.toFixed(1)} µs/tx`;
   return `${rate}  ${cpu}  ${replay.differing} statements differ, ${replay.notReplayed} transactions not replayed`;

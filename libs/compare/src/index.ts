@@ -1,6 +1,7 @@
 // Digests of answers and what a difference between two of them is called.
 export { AnswerDigester, type AnswerDigesterOptions } from './pg/answer-digester.ts';
 export { type AnswerRules, type ColumnRule, noRules, plainColumn, type RulesOf } from './pg/answer-rules.ts';
+export { cellText } from './pg/cell-text.ts';
 export { type Classification, type ComparedObservation, classify, match, notCompared, verbOf } from './pg/classify.ts';
 export {
   type AnswerColumn,

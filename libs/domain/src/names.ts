@@ -31,6 +31,9 @@ export const replayerGroup = (environment: string, mirror: string, run: string =
 export const comparerGroup = (environment: string, mirror: string, run: string = liveRun): string =>
   `${mirrorPrefix(environment, mirror, run)}.comparer`;
 
+/** Query plans taken for a mirror's statements, on it and on the source (compacted, one partition). */
+export const plansTopic = (environment: string, mirror: string): string => `${environment}.${mirror}.plans`;
+
 const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** Checks a source, mirror or environment name; they become parts of topic names. Throws `badInput`. */

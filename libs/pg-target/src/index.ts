@@ -13,6 +13,7 @@ export {
   type UserMapping,
 } from './credentials.ts';
 export { defaultKeepAlive, type KeepAlive } from './socket.ts';
+export { type Endpoint, SourceGuard, type SourceGuardOptions, type TargetIdentity } from './source-guard.ts';
 export type { StartupParameter } from './start-up.ts';
 export { systemIdentifier, systemIdentifierOn } from './system-identifier.ts';
 export {

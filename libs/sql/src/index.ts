@@ -3,4 +3,5 @@ export { createSqlAnalyzer, type SqlAnalyzer, type SqlAnalyzerOptions, type SqlA
 export type { AnswerShape, ColumnPlace, ColumnShape } from './answer-shape.ts';
 export type { Trait } from './column-traits.ts';
 export type { StatementFacts, StatementKind } from './statement-facts.ts';
+export { mayEndTransaction, type TransactionCommand, transactionCommands } from './transaction-commands.ts';
 export type { Predicate } from './variability.ts';

@@ -17,6 +17,8 @@ Commands:
   findings        what would break on a mirror, what is slower, what is only noise; acknowledge, resolve, suppress
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them
+  inspect         the whole story of one transaction: statements, timings, both answers row by row
+  rerun           one transaction once more on a mirror, rolled back at its end, compared again, with plans
   dead-letter     what could not be decoded: look at it, and try it again after an upgrade
   export, import  a window of the past into a file, and from there into a topic again
   capture-proxy   one service by itself: forward and capture

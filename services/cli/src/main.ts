@@ -16,6 +16,8 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   replay: async () => endingProcess((await import('./history/replay.ts')).replay),
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
+  inspect: async () => endingProcess((await import('./inspect/command.ts')).inspect),
+  rerun: async () => endingProcess((await import('./rerun/command.ts')).rerun),
   export: async () => endingProcess((await import('./history/export.ts')).exportWindow),
   import: async () => endingProcess((await import('./history/import.ts')).importWindow),
   seed: async () => endingProcess((await import('./seed/command.ts')).seed),

@@ -41,7 +41,7 @@ export function typeName(typeOid: number): string {
 }
 
 /** `column` is null where the answer did not describe its columns. */
-export function cellText(value: Uint8Array, column: FieldDescription | null): string {
+export function cellText(value: Uint8Array, column: Pick<FieldDescription, 'typeOid' | 'format'> | null): string {
   if (column === null) return undescribedText(value);
   return column.format === BINARY_FORMAT ? binaryText(value, column.typeOid) : plainText(value);
 }

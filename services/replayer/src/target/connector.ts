@@ -3,12 +3,13 @@ import type { SessionContext } from '@mirrorstream/envelope';
 import {
   type Credentials,
   connectTarget,
+  type SourceGuard,
   systemIdentifierOn,
   type TargetAddress,
   type TargetConnection,
   type TargetHandlers,
 } from '@mirrorstream/pg-target';
-import type { SourceGuard } from './source-guard.ts';
+
 import type { TargetConfig } from './target-flags.ts';
 
 export interface ConnectorOptions {

@@ -1,10 +1,9 @@
 // How a replayer reaches its mirror: a connector that logs in and refuses the source, and the gate in front of it.
-import type { Credentials, TargetAddress } from '@mirrorstream/pg-target';
+import { type Credentials, SourceGuard, type TargetAddress } from '@mirrorstream/pg-target';
 import type { ServiceKit } from '@mirrorstream/service-kit';
 import type { ReplayerConfig } from '../config.ts';
 import { ConnectionGate, type GateEvents } from './connection-gate.ts';
 import { Connector } from './connector.ts';
-import { SourceGuard } from './source-guard.ts';
 import type { SourceWatch } from './source-watch.ts';
 
 export interface MirrorPlaces {

@@ -14,3 +14,5 @@ export type { RawAnswers } from './pg/difference.ts';
 export { oneLine } from './pg/one-line.ts';
 export { describeSqlState, sqlStateName } from './pg/sql-state.ts';
 export type { RawAnswer, StatementEndName } from './pg/statement-frames.ts';
+export { sameCanonical } from './pg/values/canonical.ts';
+export { readValue } from './pg/values/read-value.ts';

@@ -17,7 +17,7 @@ const months: ReadonlyMap<string, number> = new Map(
 
 const date = String.raw`(?:(?<isoYear>\d{4,})-(?<isoMonth>\d\d)-(?<isoDay>\d\d)|(?<first>\d\d)(?<separator>[/.-])(?<second>\d\d)\k<separator>(?<year>\d{4,}))`;
 const time = String.raw`(?<hour>\d\d):(?<minute>\d\d)(?::(?<second60>\d\d)(?:\.(?<fraction>\d{1,6}))?)?`;
-const zone = String.raw`(?: ?(?<zone>[+-]\d\d(?::?\d\d(?::\d\d)?)?|[A-Za-z_/<>+-][\w/<>+-]*))?`;
+const zone = String.raw`(?: ?(?!BC$)(?<zone>[+-]\d\d(?::?\d\d(?::\d\d)?)?|[A-Za-z_/<>+-][\w/<>+-]*))?`;
 const dateOnly = new RegExp(`^${date}(?<bc> BC)?$`);
 const dateTime = new RegExp(`^${date} ${time}${zone}(?<bc> BC)?$`);
 const timeOnly = new RegExp(`^${time}${zone}$`);

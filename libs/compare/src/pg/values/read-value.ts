@@ -96,7 +96,7 @@ function scalarFromText(text: string, typeOid: number): Canonical | null {
     case 'jsonb':
       return jsonFromText(text);
     case 'geometry':
-      return geometryFromText(text);
+      return geometryFromText(text, typeOid);
     case 'unknown':
       return null;
     default:
@@ -153,7 +153,7 @@ function scalarFromBinary(value: Uint8Array, typeOid: number): Canonical | null 
     case 'jsonb':
       return value[0] === 1 ? jsonFromText(decodeText(value, 1, value.length)) : null;
     case 'geometry':
-      return geometryFromBinary(value);
+      return geometryFromBinary(value, typeOid);
     case 'unknown':
       return null;
     default:

@@ -81,11 +81,11 @@ export interface PeerRun {
   readonly cpuUs: number;
 }
 
-/** Its whole run: start, reading of the log, and all sessions to their ends. */
+/** From the moment it begins to read the log until all sessions have come to their ends; then it waits some seconds for nobody. */
 export async function playLog(binary: string, { path }: LoggedLoad, mirror: PostgresServer): Promise<PeerRun> {
   const before = await committed(mirror);
   const port = await freePort();
-  const startedAtMs = performance.now();
+  let seconds = Number.NaN;
   const child = await spawnTied({
     name: 'pgreplay',
     command: binary,
@@ -95,6 +95,10 @@ export async function playLog(binary: string, { path }: LoggedLoad, mirror: Post
       ...['--replay-rate', playRate, '--csvlog-input', path],
     ],
     env: process.env,
+    onLog: (line) => {
+      const said = /event=time\.elapsed total=(\S+)/.exec(line)?.[1];
+      if (said !== undefined) seconds = goDurationSeconds(said);
+    },
   });
   let cpuUs = 0;
   const look = setInterval(() => {
@@ -102,12 +106,21 @@ export async function playLog(binary: string, { path }: LoggedLoad, mirror: Post
   }, lookEveryMs);
   const late = setTimeout(() => void child.kill9(), deadlineMs);
   const exit = await child.exited;
-  const seconds = (performance.now() - startedAtMs) / 1000;
   clearInterval(look);
   clearTimeout(late);
   if (exit.code !== 0) throw new Error(`pgreplay ended with ${exit.code}:\n${exit.lastLogLines.join('\n')}`);
   const transactions = (await committed(mirror)) - before;
   return { transactions, perSecond: transactions / seconds, cpuUs: cpuUs / Math.max(1, transactions) };
+}
+
+const unitSeconds: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
+
+/** `1m2.5s`, `512.3ms` as Go writes them. */
+export function goDurationSeconds(text: string): number {
+  let seconds = 0;
+  for (const [, number, unit = ''] of text.matchAll(/([\d.]+)(h|ms|m|s|µs|ns)/g))
+    seconds += Number(number) * (unitSeconds[unit] ?? Number.NaN);
+  return seconds;
 }
 
 /** Of a session that ended its counts are known. */

@@ -26,8 +26,8 @@ ${sections(result).join('\n\n')}
   as pgbench had clients. The mirror's tables are made anew before each replay, so that it answers what the source answered.
 - Figures are medians of the rounds; ratios are taken round by round. Rate and CPU are those between a quarter and 95 % of the
   transactions (with several replayers 75 %): before it compilers warm up, after it sessions run out.
-- pgreplay-go (where its binary is given) plays what the source has logged of the same load, from a file, to the same mirror. Its figures are
-  of its whole run, its start included; transactions are those the mirror counts, so its connecting counts for a few; it compares nothing.
+- pgreplay-go (where its binary is given) plays what the source has logged of the same load, from a file, to the same mirror. Its rate is
+  that of its whole run, reading and connecting included, its CPU that of the process; transactions are those the mirror counts. It compares nothing.
 - "no cost": a target that answers each exchange at once, in a process of its own.
 - Schedule: of each transaction's first exchange, the moment it was to be sent against the moment it was. Drift compares with production's own
   moments instead: by how much the distance grew from the first tenth of the transactions to the last.

@@ -10,6 +10,9 @@ export const resultAccountHeader = 'settles';
 /** Of a results record that was a dead letter: the offset it had when nobody could decode it, in the same partition. */
 export const retryHeader = 'retry-of';
 
+/** Of results that were made for what a dead letter does not tell of: `<offset it had>/<which of several records>`. */
+export const missingHeader = 'missing-of';
+
 export interface ResultAccount {
   /** The highest envelopes offset that a result in the record is about; -1 when there is none. */
   readonly upTo: bigint;

@@ -15,8 +15,9 @@ import { SessionTable, type SessionTableLimits } from './session-table.ts';
 /** What a result is to the counts. */
 export type Novelty = 'counted' | 'duplicate' | 'sessionEnd';
 
-/** Stands for the index in a record, of which there is none. */
+/** Stand for the index in a record, of which there is none. */
 const RETRY = -1;
+const MISSING = -2;
 
 export interface StatementCount {
   readonly class: StatementClass;
@@ -103,6 +104,16 @@ export class PartitionLedger {
     }
     this.add('failed', 'undecodable', -transactions);
     return true;
+  }
+
+  /**
+   * Results of transactions that a record which nobody could decode was about, without saying so; `chunk` of them, from 0 on. False:
+   * counted before.
+   */
+  isFirstOfMissing(offset: bigint, chunk: number, transactions: number): boolean {
+    const isFirst = this.sessions.noteAnonymous(offset, MISSING - chunk);
+    if (!isFirst) this.duplicates += transactions;
+    return isFirst;
   }
 
   /** A result of such a record. */

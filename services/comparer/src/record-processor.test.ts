@@ -228,6 +228,20 @@ describe('record processor', () => {
     assert.deepEqual([ledger.counts.outcomes.replayed, ledger.counts.outcomes.failed], [1, 7]);
   });
 
+  it('counts what a spoiled record was about without saying so when it is told later, once for each part of it', () => {
+    const { ledger, feed } = setUp();
+    assert.equal(feed(Buffer.from('spoiled')).undecodable?.accounted, false);
+    feed(batchOf([replayed('a', 7, [statements.match])]));
+    const lost = (seq: number) => notReplayed('a', seq, ResultOutcome.FAILED, 'undecodable');
+    for (const missing of ['0/0', '0/0', '0/1', 'x', '0/'])
+      feed(batchOf([lost(5), lost(6)]), { 'missing-of': missing });
+    const { outcomes, reasons, duplicates } = ledger.snapshot(1);
+    assert.deepEqual([outcomes.replayed, outcomes.failed, duplicates], [1, 4, 2]);
+    assert.deepEqual(reasons, { 'failed/undecodable': 4 });
+    feed(batchOf([replayed('a', 7, [statements.match]), replayed('a', 8, [statements.match])]));
+    assert.deepEqual(ledger.counts.outcomes.replayed, 2, 'the session goes on as it was');
+  });
+
   it('counts for what they are the transactions of a record that can be decoded after all, once', () => {
     const { ledger, feed } = setUp();
     const settles = JSON.stringify({ upTo: '9', sessions: { a: [2, 1, 2] } });

@@ -6,6 +6,7 @@ import {
   decodeResultBatch,
   type EnvelopeRef,
   encodeVerdictBatch,
+  missingHeader,
   type Result,
   type ResultBatch,
   resultAccountHeader,
@@ -93,11 +94,11 @@ export class RecordProcessor {
       const undecodable = { error, accounted: account !== null };
       return { outgoing: [this.deadLetter(partition, record, counted)], undecodable, results: 0 };
     }
-    const retryOf = record.headers[retryHeader];
-    const judged =
-      retryOf === undefined
-        ? this.judgeBatch(ledger, batch, record.offset)
-        : this.judgeRetried(ledger, batch, record.offset, retryOf);
+    const { [retryHeader]: retryOf, [missingHeader]: missingOf } = record.headers;
+    let judged: JudgedResult[];
+    if (retryOf !== undefined) judged = this.judgeRetried(ledger, batch, record.offset, retryOf);
+    else if (missingOf !== undefined) judged = this.judgeMissing(ledger, batch, record.offset, missingOf);
+    else judged = this.judgeBatch(ledger, batch, record.offset);
     return { outgoing: this.encode(judged, partition), undecodable: null, results: batch.results.length };
   }
 
@@ -116,6 +117,18 @@ export class RecordProcessor {
     const results = batch.results.filter(({ sessionEnd }) => !sessionEnd);
     const transactions = results.reduce((sum, result) => sum + settledBy(result), 0);
     if (!/^\d{1,19}$/.test(retryOf) || !ledger.retryUndecodable(BigInt(retryOf), transactions)) return [];
+    return this.judgeCounted(ledger, results, offset);
+  }
+
+  /** What no other result is about: behind others of its session, so only its letter can tell whether it was said before. */
+  private judgeMissing(ledger: PartitionLedger, batch: ResultBatch, offset: bigint, missingOf: string): JudgedResult[] {
+    const [, letter, chunk] = /^(\d{1,19})\/(\d{1,6})$/.exec(missingOf) ?? [];
+    const transactions = batch.results.reduce((sum, result) => sum + settledBy(result), 0);
+    if (letter === undefined || !ledger.isFirstOfMissing(BigInt(letter), Number(chunk), transactions)) return [];
+    return this.judgeCounted(ledger, batch.results, offset);
+  }
+
+  private judgeCounted(ledger: PartitionLedger, results: readonly Result[], offset: bigint): JudgedResult[] {
     return results.flatMap((result) => {
       const { ref } = result;
       if (ref === undefined) return [];

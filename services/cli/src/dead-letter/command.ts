@@ -7,6 +7,7 @@ import { checkAnswers, inTime, pause, type StackScope, stackScope } from '../sta
 import { harmless } from '../view/text.ts';
 import { type Letter, originOf, readAgain, readLetter } from './letter.ts';
 import { type DeadLetterRequest, deadLetterCommand, readDeadLetterRequest } from './request.ts';
+import { settle } from './settle.ts';
 import { fieldLines, hexLines } from './structure.ts';
 
 /** What is listed of the topic, newest last. */
@@ -45,6 +46,11 @@ async function answer(
       return exitCodes.ok;
     case 'retry':
       return await retry(client, scope, request.offsets === null ? letters : chosen(letters, request.offsets));
+    case 'settle': {
+      const admin = await client.admin();
+      print(await settle({ client, admin, scope, mirror: request.mirror }, letters));
+      return exitCodes.ok;
+    }
     default:
       return exitCodes.ok;
   }
@@ -135,6 +141,8 @@ async function retryOne(
 ): Promise<string> {
   if (letter.kind === 'envelopes')
     return `can be read now and is not played: its sessions have gone on without it. ${lines.slice(1).join('; ')}`;
+  if (letter.transactions === null)
+    return 'can be read now, and was never counted: mirrorstream dead-letter settle does that';
   if (letter.headers['counted'] !== String(transactions))
     return 'can be read now and stays as it is: not all of its transactions were counted as failed because of it';
   const { topic, partition, offset } = letter.from;

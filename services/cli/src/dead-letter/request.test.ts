@@ -23,17 +23,22 @@ describe('the command line of dead-letter', () => {
     assert.deepEqual(read('retry --all --mirror m'), { kind: 'retry', offsets: null, mirror: 'm' });
   });
 
+  it('settles what letters do not tell of', () => {
+    assert.deepEqual(read('settle --mirror m'), { kind: 'settle', mirror: 'm' });
+  });
+
   it('says what is wrong', () => {
     const wrong: [string, RegExp][] = [
       ['list', /--mirror is missing/],
       ['list 3 --mirror m', /takes no offsets/],
+      ['settle 3 --mirror m', /takes no offsets/],
       ['show --mirror m', /needs one offset/],
       ['show 3 4 --mirror m', /needs one offset/],
       ['show x --mirror m', /is no offset/],
       ['show 3 --mirror m --bytes 70000', /from 0 to 65536/],
       ['retry --mirror m', /offsets, or --all/],
       ['retry 3 --all --mirror m', /offsets, or --all/],
-      ['play 3 --mirror m', /list, show or retry/],
+      ['play 3 --mirror m', /list, show, retry or settle/],
       ['list --mirror M', /not usable/],
     ];
     for (const [line, message] of wrong) assert.throws(() => read(line), { code: 'badInput', message }, line);

@@ -5,7 +5,7 @@ import { scopeFlags } from '../stack-scope.ts';
 
 export const deadLetterCommand: CommandSpec = {
   name: 'dead-letter',
-  words: '[list|show|retry] [OFFSET …]',
+  words: '[list|show|retry|settle] [OFFSET …]',
   summary:
     'Records that a replayer or a comparer could not decode are set aside, as they came, in the topic <environment>.<mirror>.dead-letter; ' +
     'their transactions count as failed, with the reason undecodable, and everything else goes on.\n' +
@@ -13,7 +13,9 @@ export const deadLetterCommand: CommandSpec = {
     '  show   one of them: headers, what can be told of its structure, its first bytes\n' +
     '  retry  after an upgrade: decodes them again. Results that can be read now are counted for what they are, instead of ' +
     'failed, and once, however often you say it. Envelopes are not played: their sessions have gone on without them, and ' +
-    'out of order they would make another mirror of it; you are told which transactions they are',
+    'out of order they would make another mirror of it; you are told which transactions they are\n' +
+    '  settle where results are set aside that do not say what they were about (of an early version), their transactions stay in flight: ' +
+    'finds in the log which transactions have no other result, and counts them as failed, once, however often you say it',
   flags: [
     { name: 'mirror', placeholder: 'NAME', description: 'the mirror; needed' },
     { name: 'all', description: 'with retry: every letter' },
@@ -40,7 +42,7 @@ export const deadLetterCommand: CommandSpec = {
 };
 
 export type DeadLetterRequest = { readonly flags: GivenFlags; readonly mirror: string } & (
-  | { readonly kind: 'help' | 'list' }
+  | { readonly kind: 'help' | 'list' | 'settle' }
   | { readonly kind: 'show'; readonly offset: bigint; readonly bytes: number }
   /** `offsets` null: all. */
   | { readonly kind: 'retry'; readonly offsets: readonly bigint[] | null }
@@ -64,6 +66,9 @@ export function readDeadLetterRequest(argv: readonly string[]): DeadLetterReques
     case 'list':
       if (places.length > 0) throw wrong('list takes no offsets', 'Write show in front of the offset.');
       return { kind: 'list', ...common };
+    case 'settle':
+      if (places.length > 0) throw wrong('settle takes no offsets', 'It looks at all letters.');
+      return { kind: 'settle', ...common };
     case 'show': {
       const [offset] = offsets;
       if (offset === undefined || offsets.length > 1)
@@ -76,7 +81,7 @@ export function readDeadLetterRequest(argv: readonly string[]): DeadLetterReques
       return { kind: 'retry', offsets: flags.has('all') ? null : offsets, ...common };
     default:
       throw wrong(
-        `it is list, show or retry, not ${JSON.stringify(action.slice(0, 40))}`,
+        `it is list, show, retry or settle, not ${JSON.stringify(action.slice(0, 40))}`,
         'See mirrorstream dead-letter --help.',
       );
   }

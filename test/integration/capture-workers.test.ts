@@ -8,6 +8,7 @@ import { isAlive, repositoryRoot } from '@mirrorstream/local';
 import {
   createDatabase,
   createTpcbTables,
+  queryFrame,
   runTpcb,
   sharedKafka,
   sharedPostgres,
@@ -106,6 +107,33 @@ describe('a capture proxy with several workers', { timeout: 240_000 }, () => {
       103,
     );
     assert.equal((await published(proxy)).transactions, 103);
+  });
+
+  it('leaves no client hanging that was on its way to a worker when that was killed', async (t) => {
+    const database = await createDatabase(await sharedPostgres('source'), t);
+    const proxy = await startProxy({ flags: workers });
+    const victim = pidOf(await proxy.service.waitForLine(/"worker":1,.*a worker process is ready/));
+    // It takes nobody any more, and nobody knows.
+    process.kill(victim, 'SIGSTOP');
+    const connecting = Array.from({ length: 6 }, () => WireConnection.connect(proxy.via(database.url), 60_000));
+    // Clients of both workers in turn: when three are served, the other three have been handed over or wait for that.
+    const served = connecting.map((client) => client.then((connection) => connection.exchange(queryFrame('SELECT 1'))));
+    let answers = 0;
+    for (const one of served)
+      one.then(
+        () => (answers += 1),
+        () => {},
+      );
+    await waitFor(() => answers === 3, { what: 'the clients of the other worker to be served' });
+    process.kill(victim, 'SIGKILL');
+    const ended = await Promise.allSettled(served);
+    const failures = ended.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+    // One was on its way. The others had not left the supervisor, and were given to who was there.
+    assert.equal(failures.length, 1);
+    assert.match(String(failures), /closed the connection|ECONNRESET/);
+    for (const client of await Promise.allSettled(connecting))
+      if (client.status === 'fulfilled') await client.value.close();
+    await stopInOrder(proxy);
   });
 
   it('notes a cancel at its session, whichever worker it went through', async (t) => {

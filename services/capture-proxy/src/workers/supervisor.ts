@@ -107,6 +107,7 @@ class Supervisor implements RunningService {
         },
         onWhose: (question, key) => this.#questions.ask(handle, question, key),
         onRoute: (question, route) => this.#questions.onAnswer(handle, question, route),
+        onUntaken: (socket) => this.#dispatch(socket),
         onDied: (details) => {
           this.#questions.onDied(handle);
           logger.error(

@@ -14,6 +14,8 @@ const restartMaxMs = 30_000;
 const healthyAfterMs = 60_000;
 /** Beyond its deadline a process gets so long to end before it is killed. */
 const stopGraceMs = 2_000;
+/** What sending to a process that has ended comes to. */
+const channelClosed: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET', 'ERR_IPC_CHANNEL_CLOSED']);
 
 export interface WorkerEvents {
   onReady(): void;
@@ -22,6 +24,8 @@ export interface WorkerEvents {
   onCancel(key: Uint8Array): void;
   onWhose(question: number, key: Uint8Array): void;
   onRoute(question: number, route: Route | null): void;
+  /** A client that this worker was to get, and that it never saw. */
+  onUntaken(socket: Socket): void;
   onDied(details: { readonly workerPid: number; readonly how: string; readonly restartInMs: number }): void;
 }
 
@@ -38,7 +42,7 @@ export class WorkerHandle {
   #stopping = false;
   #restartMs = restartMinMs;
   #restart: NodeJS.Timeout | undefined;
-  /** Clients that wait for their turn on the channel: one that ends meanwhile does not close them. */
+  /** Clients that wait for their turn on the channel. */
   readonly #giving = new Set<Socket>();
   #exited: Promise<void> = Promise.resolve();
 
@@ -53,17 +57,22 @@ export class WorkerHandle {
     return this.#child.pid ?? 0;
   }
 
-  /** The socket is this process's no more. One that the worker cannot take any more is closed. */
+  /**
+   * The socket is this process's no more once it is on its way: if the worker dies then, it is closed with everything the worker had.
+   * Node's own way (without `keepOpen`) waits for the worker's word before it closes the socket here: of one that dies first it never does.
+   */
   give(socket: Socket): void {
     this.clients += 1;
     this.#giving.add(socket);
+    socket.on('error', () => undefined);
     const message: ToWorkerProcess = { kind: 'client' };
     const child = this.#child;
-    child.send(message, socket, {}, (error) => {
-      this.#giving.delete(socket);
-      if (error === null) return;
+    child.send(message, socket, { keepOpen: true }, (error) => {
+      // The worker has ended, which shows in a moment: then another gets this client.
+      if (error !== null && channelClosed.has((error as NodeJS.ErrnoException).code ?? '')) return;
+      if (!this.#giving.delete(socket)) return;
       socket.destroy();
-      if (this.ready && child === this.#child) this.clients -= 1;
+      if (error !== null && this.ready && child === this.#child) this.clients -= 1;
     });
   }
 
@@ -156,9 +165,12 @@ export class WorkerHandle {
     this.ready = false;
     this.clients = 0;
     this.families = [];
-    for (const socket of this.#giving) socket.destroy();
+    const untaken = [...this.#giving];
     this.#giving.clear();
-    if (this.#stopping) return;
+    if (this.#stopping) {
+      for (const socket of untaken) socket.destroy();
+      return;
+    }
     if (performance.now() - startedMs > healthyAfterMs) this.#restartMs = restartMinMs;
     this.restarts += 1;
     this.#events.onDied({ workerPid: this.pid, how, restartInMs: this.#restartMs });
@@ -166,6 +178,7 @@ export class WorkerHandle {
       this.#child = this.#start();
     }, this.#restartMs);
     this.#restartMs = Math.min(restartMaxMs, this.#restartMs * 2);
+    for (const socket of untaken) if (!socket.destroyed) this.#events.onUntaken(socket);
   }
 
   #tell(message: ToWorkerProcess): void {

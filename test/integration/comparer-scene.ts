@@ -13,6 +13,7 @@ import {
 import { decodeVerdictBatch, encodeResultBatch } from '@mirrorstream/envelope';
 import { aggregateRecordSchema } from '@mirrorstream/findings';
 import { type Admin, connectKafka, type IncomingRecord, type KafkaClient, type Producer } from '@mirrorstream/kafka';
+import { ensureControlTopic } from '@mirrorstream/service-kit';
 import { type SpawnedService, spawnService, uniqueName, waitFor } from '@mirrorstream/testkit';
 import { Expected, PARTITIONS, type ResultInit, ResultSource } from './comparer-stream.ts';
 
@@ -42,6 +43,10 @@ export class ComparerScene {
     await this.producer.close();
     await this.admin.close();
     await this.client.close();
+  }
+
+  ensureControlTopic(): Promise<void> {
+    return ensureControlTopic(this.admin);
   }
 
   async newMirror(): Promise<string> {

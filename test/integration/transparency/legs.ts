@@ -84,9 +84,11 @@ export async function acceptorOf({ server }: Pick<Legs, 'server'>): Promise<Acce
 
 async function acceptTls(tcp: Socket, secureContext: SecureContext): Promise<Connection> {
   tcp.on('error', ignore);
-  const closed = new AbortController();
-  tcp.once('close', () => closed.abort());
-  const { signal } = closed;
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort();
+  // A peer that half-closes before the handshake is over will never finish it, and the socket would not close by itself.
+  tcp.once('close', onGone).once('end', onGone);
+  const { signal } = gone;
   let first: Buffer | null = null;
   while (first === null) {
     await once(tcp, 'readable', { signal });
@@ -96,6 +98,7 @@ async function acceptTls(tcp: Socket, secureContext: SecureContext): Promise<Con
   else tcp.unshift(first);
   const stream = new TLSSocket(tcp, { isServer: true, secureContext, ...alpn });
   stream.on('error', ignore);
+  stream.once('end', onGone);
   await once(stream, 'secure', { signal });
   return { stream, tcp };
 }

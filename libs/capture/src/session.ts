@@ -53,6 +53,7 @@ class Session implements SessionCapture {
     this.#limits = options.limits;
     const { maxFrameBytes } = options.limits;
     this.#client = new FrameSplitter({ phase: 'startup', maxFrameBytes });
+    this.#client.wipes = true;
     this.#server = new FrameSplitter({ maxFrameBytes });
   }
 
@@ -210,7 +211,11 @@ class Session implements SessionCapture {
     const conversation = this.#conversation as Conversation;
     if (event === FrameEvent.frame) {
       conversation.clientFrame(type, splitter.buffer, splitter.start, splitter.end, this.#sendTimes.now);
-      if (splitter.buffer !== chunk) conversation.flush();
+      if (splitter.buffer !== chunk) {
+        conversation.flush();
+        // What is kept of it is redacted; what it was put together in is not, and stays for as long as the session.
+        if (conversation.intake.hadSecrets) splitter.buffer.fill(0, splitter.start, splitter.end);
+      }
     } else if (event === FrameEvent.frameBegin) {
       conversation.clientFrameBegin(type, splitter.length, this.#sendTimes.now);
     } else if (event === FrameEvent.framePart) {
@@ -288,6 +293,7 @@ class Session implements SessionCapture {
       this.#conversation !== null
     ) {
       this.#phase = 'following';
+      this.#client.wipes = false;
       this.#startSession(monoUs);
       this.#conversation.ready();
     }

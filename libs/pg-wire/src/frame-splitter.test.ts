@@ -111,6 +111,36 @@ describe('copying', () => {
   });
 });
 
+describe('secrets', () => {
+  /** The splitter's own memory, in which a frame was put together that came in two pieces. */
+  const ownMemory = (splitter: FrameSplitter, passwordBytes: number): Uint8Array => {
+    const frame = written((writer) =>
+      encodeFrontend({ kind: 'passwordMessage', password: 'p'.repeat(passwordBytes) }, writer),
+    );
+    split(splitter, [frame.subarray(0, -1)]);
+    splitter.feed(frame.subarray(-1));
+    assert.equal(splitter.next(), FrameEvent.frame);
+    const memory = splitter.buffer;
+    assert.equal(splitter.next(), FrameEvent.needMore);
+    return memory;
+  };
+
+  for (const wipes of [true, false]) {
+    it(`memory that a splitter lets go of is ${wipes ? 'blank while it wipes' : 'left as it is otherwise'}`, () => {
+      const splitter = new FrameSplitter();
+      splitter.wipes = wipes;
+      const small = ownMemory(splitter, 100);
+      const grown = ownMemory(splitter, 3_000);
+      assert.notEqual(grown, small);
+      splitter.reset();
+      assert.deepEqual(
+        [small, grown].map((memory) => memory.includes(0x70)),
+        [!wipes, !wipes],
+      );
+    });
+  }
+});
+
 describe('alignment', () => {
   it('is lost inside a frame and back at its end', () => {
     const splitter = new FrameSplitter();

@@ -65,6 +65,8 @@ export class FrameSplitter {
   start = 0;
   end = 0;
   malformed: MalformedFrame | null = null;
+  /** Memory of its own that it lets go of is blanked: while a password may pass. */
+  wipes = false;
 
   /** Start-up packets have their own bound. */
   readonly #maxFrameBytes: number;
@@ -105,6 +107,7 @@ export class FrameSplitter {
     this.#state = 'border';
     this.#phase = phase;
     this.#releaseChunk();
+    if (this.wipes) this.#pending.fill(0);
     this.#pending = NO_BYTES;
     this.#pendingBytes = 0;
     this.#chunkOffset = 0;
@@ -196,6 +199,7 @@ export class FrameSplitter {
     const roundedBytes = Math.max(256, 2 ** Math.ceil(Math.log2(neededBytes)));
     const grown = Buffer.allocUnsafeSlow(Math.max(neededBytes, Math.min(roundedBytes, this.#maxFrameBytes)));
     grown.set(this.#pending.subarray(0, this.#pendingBytes));
+    if (this.wipes) this.#pending.fill(0);
     this.#pending = grown;
   }
 

@@ -76,6 +76,14 @@ class RingTapSession implements TapSession {
     }
   }
 
+  secret(chunk: Uint8Array, monoUs: number): void {
+    try {
+      this.#tap.chunk(this, RecordKind.clientSecret, chunk, monoUs);
+    } catch {
+      this.#tap.giveUp(monoUs);
+    }
+  }
+
   server(chunk: Uint8Array, monoUs: number): void {
     try {
       this.#tap.chunk(this, RecordKind.server, chunk, monoUs);
@@ -174,7 +182,7 @@ export class RingTap implements Tap {
     this.useRing(null, monoUs);
   }
 
-  chunk(session: RingTapSession, kind: 0 | 1, chunk: Uint8Array, monoUs: number): void {
+  chunk(session: RingTapSession, kind: 0 | 1 | 8, chunk: Uint8Array, monoUs: number): void {
     if (session.leftOut !== null) {
       this.#leftOutCounts(session.leftOut).bytes += chunk.length;
       return;
@@ -253,10 +261,10 @@ export class RingTap implements Tap {
     this.#owe(session);
   }
 
-  #miss(session: RingTapSession, kind: 0 | 1, bytes: number, monoUs: number): void {
+  #miss(session: RingTapSession, kind: 0 | 1 | 8, bytes: number, monoUs: number): void {
     this.counts.droppedBytes += bytes;
-    if (kind === RecordKind.client) session.missedClientBytes += bytes;
-    else session.missedServerBytes += bytes;
+    if (kind === RecordKind.server) session.missedServerBytes += bytes;
+    else session.missedClientBytes += bytes;
     session.missedAtUs = monoUs;
     session.resynchronise = true;
     this.#owe(session);

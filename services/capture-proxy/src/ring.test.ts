@@ -109,6 +109,40 @@ describe('the ring', () => {
     });
   });
 
+  it('hands over a secret as what the client sent, and keeps no byte of it, wherever it lay', () => {
+    const secret = Buffer.from('hunter2hunter2hunter2'.repeat(1_000));
+    const ordinary = Buffer.alloc(secret.length, 'o');
+    const memory = createRingMemory(minRingBytes);
+    const producer = new RingProducer(memory);
+    const consumer = new RingConsumer(memory);
+    let memoryOfOwn: Uint8Array = new Uint8Array(0);
+    const seen: Seen[] = [];
+    const collect = collector(seen);
+    const handler: RingHandler = {
+      ...collect,
+      record: (kind, session, monoUs, bytes, start, end) => {
+        memoryOfOwn = bytes;
+        collect.record(kind, session, monoUs, bytes, start, end);
+      },
+    };
+    const rounds = 40; // more than one lap: some lie across the ring's end, some across what one look takes
+    for (let i = 0; i < rounds; i++) {
+      assert.ok(producer.push(RecordKind.client, i, i, ordinary));
+      assert.ok(producer.push(RecordKind.clientSecret, i, i, secret));
+      if (i % 5 === 4) while (consumer.drain(handler) > 0);
+    }
+    assert.deepEqual(
+      seen.map(({ kind, payload }) => [kind, Buffer.compare(payload as Buffer, secret) === 0]),
+      Array.from({ length: rounds }, () => [
+        [RecordKind.client, false],
+        [RecordKind.client, true],
+      ]).flat(),
+    );
+    assert.equal(Buffer.from(memory).includes('unter'), false, 'in the ring');
+    assert.equal(Buffer.from(memoryOfOwn).includes('unter'), false, 'in what was copied out of it');
+    assert.equal(Buffer.from(memory).includes('ooooo'), true, 'ordinary traffic costs no wiping');
+  });
+
   it('passes a seeded mix between two threads whole and in order', async () => {
     const memory = createRingMemory(minRingBytes);
     const records = 60_000;

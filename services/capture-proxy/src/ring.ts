@@ -20,6 +20,8 @@ export const RecordKind = {
   cancel: 6,
   /** The session is not captured any more, on purpose; the reason (GapReason) is in the length field. */
   leftOut: 7,
+  /** Bytes the client sent that may hold a password: handed over as `client`, and blanked wherever they lay. */
+  clientSecret: 8,
 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 
@@ -144,6 +146,8 @@ export class RingConsumer {
   readonly #scratchWords: Int32Array;
   readonly #mask: number;
   #head: number;
+  /** Of the records copied out, some hold secrets. */
+  #secrets = false;
 
   constructor(memory: SharedArrayBuffer, scratchBytes = 256 * 1024) {
     this.#control = new Int32Array(memory, 0, controlCells);
@@ -168,6 +172,7 @@ export class RingConsumer {
     if (copied === 0) return 0;
     this.#copyOut(copied);
     const whole = this.#wholeRecords(copied);
+    if (this.#secrets) this.#blankSecrets(whole);
     this.#head = (this.#head + whole) | 0;
     Atomics.store(this.#control, headCell, this.#head);
     this.#handOver(whole, handler);
@@ -187,17 +192,32 @@ export class RingConsumer {
   /** The length of the whole records at the beginning of the scratch; the rest is copied again next time. */
   #wholeRecords(copied: number): number {
     let at = 0;
+    this.#secrets = false;
     while (at < copied) {
-      const next = at + headerBytes + this.#payloadRoom(at);
+      const word = this.#scratchWords[at >>> 2] as number;
+      const next = at + headerBytes + payloadRoom(word);
       if (next > copied) break;
+      if (word >>> lengthBits === RecordKind.clientSecret) this.#secrets = true;
       at = next;
     }
+    // The first bytes of a secret that is not whole yet.
+    if (at < copied && (this.#scratchWords[at >>> 2] as number) >>> lengthBits === RecordKind.clientSecret)
+      this.#scratch.fill(0, at + headerBytes, copied);
     return at;
   }
 
-  #payloadRoom(at: number): number {
-    const word = this.#scratchWords[at >>> 2] as number;
-    return isMark(word >>> lengthBits) ? 0 : alignUp(word & maxLength);
+  /** In the ring, while what was copied out of it is still the consumer's. */
+  #blankSecrets(whole: number): void {
+    for (let at = 0; at < whole; ) {
+      const word = this.#scratchWords[at >>> 2] as number;
+      const room = payloadRoom(word);
+      if (word >>> lengthBits === RecordKind.clientSecret) {
+        const from = (this.#head + at + headerBytes) & this.#mask;
+        this.#bytes.fill(0, from, Math.min(from + room, this.capacityBytes));
+        this.#bytes.fill(0, 0, Math.max(0, from + room - this.capacityBytes));
+      }
+      at += headerBytes + room;
+    }
   }
 
   #handOver(until: number, handler: RingHandler): void {
@@ -212,6 +232,10 @@ export class RingConsumer {
       if (isMark(kind)) {
         handler.mark(kind, session, monoUs, length);
         at = start;
+      } else if (kind === RecordKind.clientSecret) {
+        handler.record(RecordKind.client, session, monoUs, this.#scratch, start, start + length);
+        this.#scratch.fill(0, start, start + length);
+        at = start + alignUp(length);
       } else {
         handler.record(kind, session, monoUs, this.#scratch, start, start + length);
         at = start + alignUp(length);
@@ -219,6 +243,8 @@ export class RingConsumer {
     }
   }
 }
+
+const payloadRoom = (word: number): number => (isMark(word >>> lengthBits) ? 0 : alignUp(word & maxLength));
 
 function isMark(kind: number): boolean {
   return (kind >= RecordKind.opened && kind <= RecordKind.missedServer) || kind === RecordKind.leftOut;

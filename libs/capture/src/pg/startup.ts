@@ -37,9 +37,7 @@ export function readStartupPacket(buffer: Uint8Array, start: number, end: number
   const parameter = (name: string): string => parameters.find((it) => it.name === name)?.value ?? '';
   if (!notReplication.has(parameter('replication').toLowerCase())) return { kind: 'uncaptured' };
   const user = parameter('user');
-  const startupParameters = parameters.filter(
-    ({ name }) => name !== 'user' && name !== 'database' && !secretNames.test(name),
-  );
+  const startupParameters = parameters.filter(({ name }) => name !== 'user' && name !== 'database');
   return {
     kind: 'session',
     identity: { user, database: parameter('database') || user, protocolVersion: code, startupParameters },
@@ -53,7 +51,9 @@ function readParameters(buffer: Uint8Array, from: number, end: number): Paramete
     const nameEnd = stringEnd(buffer, at, end);
     const valueEnd = nameEnd < 0 ? -1 : stringEnd(buffer, nameEnd + 1, end);
     if (valueEnd < 0) break;
-    parameters.push({ name: decodeText(buffer, at, nameEnd), value: decodeText(buffer, nameEnd + 1, valueEnd) });
+    const name = decodeText(buffer, at, nameEnd);
+    // Not even decoded: a string cannot be blanked.
+    if (!secretNames.test(name)) parameters.push({ name, value: decodeText(buffer, nameEnd + 1, valueEnd) });
     at = valueEnd + 1;
   }
   return parameters;

@@ -36,6 +36,10 @@ export class HandleLeg implements Leg {
     };
   }
 
+  get settled(): boolean {
+    return !this.#writing;
+  }
+
   start(events: LegEvents): void {
     this.#events = events;
     this.resume();

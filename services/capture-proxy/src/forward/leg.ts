@@ -14,6 +14,8 @@ export interface LegEvents {
 
 export interface Leg {
   readonly peer: string;
+  /** The kernel has, or TLS has encrypted, all that was written: no view is borrowed. */
+  readonly settled: boolean;
   /** Begins to read, or goes on, telling `events` from now on. */
   start(events: LegEvents): void;
   pause(): void;

@@ -277,6 +277,10 @@ for (const forwarding of ['handles', 'streams'] as const) {
       const tap = recordingTap(lines);
       const at = await fixture(t, forwarding, { tap });
       const { client, source } = await session(at);
+      client.write('secret');
+      assert.equal(String(await take(source, 6)), 'secret');
+      source.write(readyForQuery);
+      assert.deepEqual(await take(client, 6), readyForQuery);
       for (const word of ['one', 'two']) {
         client.write(`>${word}`);
         assert.equal(String(await take(source, 4)), `>${word}`);
@@ -296,7 +300,9 @@ for (const forwarding of ['handles', 'streams'] as const) {
       await take(await at.sourceLeg(), startupMessage({ user: 'app', replication: 'off' }).length);
       const startup = startupMessage().length;
       const off = startupMessage({ user: 'app', replication: 'off' }).length;
-      assert.deepEqual(lines, [`open ${startup}`, 'c >one', 's <one', 'c >two', 's <two', 'closed', `open ${off}`]);
+      const authenticated = ['c? secret', `s ${readyForQuery}`];
+      const afterwards = ['c >one', 's <one', 'c >two', 's <two', 'closed'];
+      assert.deepEqual(lines, [`open ${startup}`, ...authenticated, ...afterwards, `open ${off}`]);
     });
 
     it('lets the server end a session and closes both ends when the client has ended, too', async (t) => {
@@ -311,6 +317,8 @@ for (const forwarding of ['handles', 'streams'] as const) {
   });
 }
 
+const readyForQuery = Buffer.from('Z\0\0\0\x05I', 'latin1');
+
 const forbiddenTap: Tap = {
   open: () => assert.fail('nothing here may be captured'),
   cancel: () => assert.fail('nothing here may be captured'),
@@ -322,6 +330,7 @@ function recordingTap(lines: string[]): Tap {
       lines.push(`open ${startup.length}`);
       return {
         client: (chunk) => lines.push(`c ${Buffer.from(chunk)}`),
+        secret: (chunk) => lines.push(`c? ${Buffer.from(chunk)}`),
         server: (chunk) => lines.push(`s ${Buffer.from(chunk)}`),
         closed: () => lines.push('closed'),
         idle: () => 'yes',

@@ -1,4 +1,5 @@
 // Two legs joined: what one has read the other writes at once, and only then the tap hears of it. Ends when both have ended or one fails.
+import { Authentication } from './authentication.ts';
 import type { Greeting } from './greeting.ts';
 import { type Leg, type LegEvents, readBufferBytes } from './leg.ts';
 import type { ForwardCounts, Tap, TapSession } from './tap.ts';
@@ -36,6 +37,8 @@ export class Relay {
   /** It is over: to be closed like this. May come more than once. */
   readonly #onOver: (how: Ending) => void;
   #tapped: TapSession | null = null;
+  /** Until the server says for the first time that it is ready. */
+  #authentication: Authentication | null = null;
   #clientEnded = false;
   #serverEnded = false;
   #lingering: NodeJS.Timeout | null = null;
@@ -68,12 +71,16 @@ export class Relay {
     if (this.#kind === 'captured' && tap !== null) {
       this.#tapped = tap.open(sent.subarray(0, packetBytes), startedUs);
       for (let at = packetBytes; at < sent.length; at += readBufferBytes) {
-        this.#tapped.client(sent.subarray(at, at + readBufferBytes), startedUs);
+        this.#tapped.secret(sent.subarray(at, at + readBufferBytes), startedUs);
       }
     }
-    const events = this.#serverEvents();
+    const ordinary = this.#serverEvents();
+    const authentication = this.#kind === 'opaque' ? null : new Authentication();
+    authentication?.keep(sent);
+    this.#authentication = authentication;
+    const events = authentication === null ? ordinary : this.#readyEvents(ordinary);
     server.start(greeting === null ? events : this.#greetingEvents(greeting, events));
-    client.start(this.#clientEvents());
+    client.start(authentication === null ? this.#clientEvents() : this.#authenticatingEvents(authentication));
     if (answer !== null) events.onChunk(answer);
     if (!drained) {
       this.#pressed = true;
@@ -98,6 +105,7 @@ export class Relay {
     }
     if (this.#kind !== 'cancel') this.#around.counts.sessionsOpen -= 1;
     this.#tapped?.closed(this.#around.nowUs());
+    this.#wipe();
   }
 
   /** What capture says, where it follows the session; else what the server's last bytes said, a while ago (it may have more to answer). */
@@ -171,6 +179,59 @@ export class Relay {
         if (this.#heldUs === 0) client.resume();
       },
     };
+  }
+
+  /** Until the client is authenticated: what it sends is blanked once that is so. Ordinary traffic never comes here. */
+  #authenticatingEvents(authentication: Authentication): LegEvents {
+    const { counts, nowUs } = this.#around;
+    return {
+      ...this.#clientEvents(),
+      onChunk: (chunk) => {
+        const atUs = nowUs();
+        if (!this.#server.write(chunk)) {
+          this.#pressed = true;
+          this.#client.pause();
+        }
+        counts.bytes += chunk.length;
+        this.#tapped?.secret(chunk, atUs);
+        authentication.keep(chunk);
+      },
+    };
+  }
+
+  /** Until the server says that it is ready; then `events` take the leg. */
+  #readyEvents(events: LegEvents): LegEvents {
+    const server = this.#server;
+    return {
+      ...events,
+      onChunk: (chunk) => {
+        if (!saysIdle(chunk)) {
+          events.onChunk(chunk);
+          return;
+        }
+        server.pause();
+        server.start(events);
+        events.onChunk(chunk);
+        this.#authenticated();
+      },
+    };
+  }
+
+  #authenticated(): void {
+    const client = this.#client;
+    if (!this.#clientEnded) {
+      client.pause();
+      client.start(this.#clientEvents());
+      if (this.#pressed || this.#heldUs !== 0) client.pause();
+    }
+    this.#wipe();
+  }
+
+  /** Not while something of it waits for the server: then again when the session ends. */
+  #wipe(): void {
+    if (this.#authentication === null || !this.#server.settled) return;
+    this.#authentication.wipe();
+    this.#authentication = null;
   }
 
   /** Until the greeting is over; then `events` take the leg as if there had been none. */

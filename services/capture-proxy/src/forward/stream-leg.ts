@@ -28,6 +28,10 @@ export class StreamLeg implements Leg {
     if (stream.readableEnded) this.#onEnded();
   }
 
+  get settled(): boolean {
+    return this.#stream.writableLength === 0;
+  }
+
   start(events: LegEvents): void {
     if (this.#closed) return;
     const first = this.#events === null;

@@ -6,6 +6,8 @@ export type Idleness = 'yes' | 'no' | 'unknown';
 export interface TapSession {
   /** Bytes that were forwarded. The view is read before the call returns and not kept. */
   client(chunk: Uint8Array, monoUs: number): void;
+  /** As `client`, for what may hold a password: the tap keeps no copy of it once capture has taken it. */
+  secret(chunk: Uint8Array, monoUs: number): void;
   server(chunk: Uint8Array, monoUs: number): void;
   closed(monoUs: number): void;
   /** `yes`: capture has seen all of this session, and no transaction is open. `unknown`: it does not follow the session now. */

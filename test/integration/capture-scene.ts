@@ -9,7 +9,7 @@ import {
   snapshotSchema,
   statusTopic,
 } from '@mirrorstream/domain';
-import { decodeEnvelopeBatch, type EnvelopeBatch } from '@mirrorstream/envelope';
+import { decodeEnvelopeBatch, type EnvelopeBatch, type Exchange } from '@mirrorstream/envelope';
 import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
 import { ensureControlTopic } from '@mirrorstream/service-kit';
 import {
@@ -132,15 +132,31 @@ export async function published({
 
 /** All that was published is one exchange, and it was cancelled. */
 export async function assertOneCancelNoted(proxy: ProxyScene): Promise<void> {
-  assert.deepEqual(await cancelNotes(proxy), [true]);
+  assert.deepEqual(
+    (await exchangesOf(proxy)).map(({ cancelledAfterUs }) => cancelledAfterUs > 0n),
+    [true],
+  );
 }
 
-/** Of each exchange that is published: whether it says that a cancel went by. */
-export async function cancelNotes(proxy: ProxyScene): Promise<readonly boolean[]> {
+/** The requests of the exchanges that are published and say that a cancel went by. */
+export async function cancelledRequests(proxy: ProxyScene): Promise<readonly string[]> {
+  return (await exchangesOf(proxy))
+    .filter(({ cancelledAfterUs }) => cancelledAfterUs > 0n)
+    .map(({ request }) => Buffer.from(request).toString('latin1'));
+}
+
+async function exchangesOf(proxy: ProxyScene): Promise<readonly Exchange[]> {
   return (await published(proxy)).batches
     .flatMap(({ records }) => records)
-    .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []))
-    .map(({ cancelledAfterUs }) => cancelledAfterUs > 0n);
+    .flatMap(({ record }) => (record.case === 'envelope' ? record.value.exchanges : []));
+}
+
+/** A number of the proxy's, over all its workers; it was started with --health. */
+export async function sumOfMetric({ service }: ProxyScene, beginning: string): Promise<number> {
+  const { port } = JSON.parse(await service.waitForLine(/the health endpoint listens/)) as { port: number };
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => line.startsWith(`mirrorstream_capture_proxy_${beginning}`));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
 /** Writes a control record as it is, and returns its revision. A string is written as it stands. */

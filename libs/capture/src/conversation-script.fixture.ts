@@ -106,7 +106,8 @@ export type Step =
   | readonly ['F', ...(FrontendMessage | Uint8Array)[]]
   | readonly ['B', ...(BackendMessage | Uint8Array)[]]
   | readonly ['missed', 'client' | 'server', number]
-  | readonly ['cancelled']
+  /** Told now, but it went by so many µs earlier (or, negative, later than the bytes that were told before it). */
+  | readonly ['cancelled', agoUs?: number]
   | readonly ['tick', number];
 
 export const startup = (more: Readonly<Record<string, string>> = {}): FrontendMessage => ({
@@ -172,7 +173,7 @@ export function play(steps: readonly Step[], options: PlayOptions = {}): Played 
   let monoUs = 1000;
   steps.forEach((step, index) => {
     if (step[0] === 'missed') session.missed(step[1], step[2], monoUs);
-    else if (step[0] === 'cancelled') session.cancelled(monoUs);
+    else if (step[0] === 'cancelled') session.cancelled(monoUs - (step[1] ?? 0));
     else if (step[0] === 'tick') {
       monoUs += step[1];
       session.tick(monoUs);

@@ -29,8 +29,11 @@ export interface SessionCapture {
   serverChunk(buffer: Uint8Array, start: number, end: number, monoUs: number): void;
   /** Bytes went by that capture never saw. The session is followed again from its next quiet point. Default reason: RING_FULL. */
   missed(direction: 'client' | 'server', bytes: number, monoUs: number, reason?: GapReason): void;
-  /** A CancelRequest for this session went by. */
-  cancelled(monoUs: number): void;
+  /**
+   * A CancelRequest for this session went by then. It may be told before the bytes that went by earlier, or after those that went by
+   * later. False: too late, the exchange it was meant for is published without the note.
+   */
+  cancelled(monoUs: number): boolean;
   /** From the next exchange on. */
   keepAnswers(rule: AnswerRule): void;
   /** Cuts parts by age and reports open gaps; call it a few times per partAgeUs. */

@@ -195,6 +195,45 @@ test('a cancel request is noted on the exchange under way, and on none when the 
   );
 });
 
+test('a cancel request is noted where it belongs by the time it went by, told early or late', () => {
+  const { records } = play([
+    ...greeting,
+    ['cancelled', -150], // before the bytes of the statement that it is for
+    ['F', query('SELECT pg_sleep(9)')],
+    ['B', error('57014'), ready('I')],
+    ...select,
+    ['F', query('BEGIN')],
+    ['B', tag('BEGIN'), ready('T')],
+    ['F', query('SELECT pg_sleep(8)')],
+    ['B', error('57014'), ready('E')],
+    ['F', query('ROLLBACK')],
+    ['cancelled', 250], // after the answer: its transaction is still here
+    ['B', tag('ROLLBACK'), ready('I')],
+  ]);
+  assert.deepEqual(
+    envelopesOf(records).map((it) => it.exchanges.map(({ cancelledAfterUs }) => cancelledAfterUs)),
+    [[50], [0], [0, 50, 0]],
+  );
+});
+
+test('a cancel request that is told after its exchange was published is said to be lost, and harms no other', () => {
+  const { records, session } = play([...greeting, ['F', query('SELECT pg_sleep(9)')]], { open: true });
+  const [sentUs, doneUs] = [1_500, 2_000];
+  const answer = stepBytes(['B', error('57014'), ready('I')]);
+  session.serverChunk(answer, 0, answer.length, doneUs);
+  const next = stepBytes(['F', query('SELECT 1')]);
+  session.clientChunk(next, 0, next.length, doneUs + 100);
+  assert.equal(session.cancelled(sentUs + 300), false);
+  assert.equal(session.cancelled(doneUs + 50), true, 'it met an idle session: there is nothing to note');
+  const done = stepBytes(['B', tag('SELECT 1'), ready('I')]);
+  session.serverChunk(done, 0, done.length, doneUs + 200);
+  session.close(doneUs + 300);
+  assert.deepEqual(
+    envelopesOf(records).map((it) => it.exchanges[0]?.cancelledAfterUs),
+    [0, 0],
+  );
+});
+
 test('bytes missed: what was open is given up and counted, and the session is followed again from its next quiet point', () => {
   const steps: Step[] = [
     ['F', parse('p', 'SELECT 1'), sync],

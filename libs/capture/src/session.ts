@@ -128,8 +128,8 @@ class Session implements SessionCapture {
     this.#conversation?.keepAnswers(this.#limits);
   }
 
-  cancelled(monoUs: number): void {
-    if (this.#phase === 'following') this.#conversation?.cancelled(monoUs);
+  cancelled(monoUs: number): boolean {
+    return this.#phase !== 'following' || this.#conversation === null || this.#conversation.cancelled(monoUs);
   }
 
   tick(monoUs: number): void {

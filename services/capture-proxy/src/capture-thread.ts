@@ -112,7 +112,13 @@ export class CaptureThread {
     const now = readNumbers(this.#numberMemory);
     const dropped = { ...now.dropped };
     for (const reason of gapReasons) dropped[reason] += this.#ended.dropped[reason];
-    return { ...now, dropped, spoolFailures: now.spoolFailures + this.#ended.spoolFailures };
+    const { spoolFailures, lateCancels } = this.#ended;
+    return {
+      ...now,
+      dropped,
+      spoolFailures: now.spoolFailures + spoolFailures,
+      lateCancels: now.lateCancels + lateCancels,
+    };
   }
 
   /** Bytes of the ring that wait for the worker. */
@@ -133,9 +139,9 @@ export class CaptureThread {
     };
   }
 
-  /** A CancelRequest went by elsewhere: noted here if its session is one of these. */
-  cancelPassed(key: Uint8Array): void {
-    this.tap.cancel(key, this.#nowUs());
+  /** A CancelRequest went by elsewhere at this time (the clock is the host's): noted here if its session is one of these. */
+  cancelPassed(key: Uint8Array, monoUs: number): void {
+    this.tap.cancel(key, monoUs);
   }
 
   /** From now on the tap knows which sessions are idle. */

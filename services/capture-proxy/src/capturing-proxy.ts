@@ -30,7 +30,7 @@ export interface WorkerPlace {
 export interface ProxySurroundings extends Pick<ServiceKit, 'logger' | 'metrics'> {
   readonly place: WorkerPlace;
   /** A CancelRequest went by; its session may be another worker's. */
-  readonly onCancel?: (key: Uint8Array) => void;
+  readonly onCancel?: (key: Uint8Array, monoUs: number) => void;
   /** Asks the other workers which server a cancel is for. */
   readonly routeElsewhere?: RouteElsewhere;
 }
@@ -41,7 +41,7 @@ export interface CapturingProxy {
   /** Client connections open now. */
   connections(): number;
   /** A CancelRequest that went through another worker. */
-  cancelPassed(key: Uint8Array): void;
+  cancelPassed(key: Uint8Array, monoUs: number): void;
   /** The server of the session that a CancelRequest with this key is for; null: it is none of this process. */
   routeOf(key: Uint8Array): Route | null;
   /** Lets open transactions end, then publishes what was captured. Whoever accepts has stopped doing so. */
@@ -78,7 +78,7 @@ export async function startCapturingProxy(
     forwarding: proxy.forwarding,
     accept: (socket) => proxy.accept(socket),
     connections: () => proxy.connections(),
-    cancelPassed: (key) => capture?.cancelPassed(key),
+    cancelPassed: (key, monoUs) => capture?.cancelPassed(key, monoUs),
     routeOf: (key) => proxy.routeOf(key),
     stop: (deadlineMs) => {
       drain ??= startDrain(proxy, config.drainDeadlineMs);
@@ -120,7 +120,7 @@ function tapTelling(tap: Tap, onCancel: ProxySurroundings['onCancel']): Tap {
     open: (startup, monoUs) => tap.open(startup, monoUs),
     cancel: (key, monoUs) => {
       tap.cancel(key, monoUs);
-      onCancel(key);
+      onCancel(key, monoUs);
     },
   };
 }

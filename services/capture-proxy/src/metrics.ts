@@ -49,6 +49,15 @@ function registerBounds(metrics: MetricRegistry, capture: CaptureThread): void {
     'Sessions with a gap that Kafka has not been told yet.',
     () => capture.numbers().untoldGaps,
   );
+  register(
+    'counter',
+    'cancel_notes_lost_total',
+    'Cancels that were passed on, but are noted nowhere, by reason.',
+    () => [
+      { labels: { reason: 'late' }, value: capture.numbers().lateCancels },
+      { labels: { reason: 'ringFull' }, value: capture.tap.counts.lostCancels },
+    ],
+  );
   register('gauge', 'spool_diverted', 'Whether records go through the spool (1).', () => capture.numbers().diverted);
   register('counter', 'spool_failures_total', 'How often the disk refused.', () => capture.numbers().spoolFailures);
 }

@@ -40,6 +40,8 @@ export interface RingTapCounts {
   droppedBytes: number;
   /** How often the ring ran full. */
   overflows: number;
+  /** Cancels that the ring had no room for. */
+  lostCancels: number;
   readonly unsampled: LeftOutCounts;
   readonly captureOff: LeftOutCounts;
 }
@@ -105,6 +107,7 @@ export class RingTap implements Tap {
   readonly counts: RingTapCounts = {
     droppedBytes: 0,
     overflows: 0,
+    lostCancels: 0,
     unsampled: { sessions: 0, bytes: 0 },
     captureOff: { sessions: 0, bytes: 0 },
   };
@@ -152,7 +155,8 @@ export class RingTap implements Tap {
 
   cancel(key: Uint8Array, monoUs: number): void {
     // A lost one costs an annotation, nothing else.
-    if (this.#ring !== null && this.#settled()) this.#ring.push(RecordKind.cancel, 0, monoUs, key);
+    if (this.#ring !== null && this.#settled() && this.#ring.push(RecordKind.cancel, 0, monoUs, key)) return;
+    this.counts.lostCancels += 1;
   }
 
   /**

@@ -109,6 +109,32 @@ describe('the ring', () => {
     });
   });
 
+  it('shows cancels before what is in front of them, and those that nobody wanted then once more in their turn', () => {
+    const memory = createRingMemory(minRingBytes);
+    const producer = new RingProducer(memory);
+    const cancel = (key: string): void => void producer.push(RecordKind.cancel, 0, 7, Buffer.from(key));
+    producer.push(RecordKind.server, 1, 5, Buffer.from('answer'));
+    cancel('mine....');
+    cancel('nobody..');
+    producer.push(RecordKind.client, 1, 9, Buffer.from('next'));
+    const seen: string[] = [];
+    const text = (bytes: Uint8Array, start: number, end: number): string =>
+      Buffer.from(bytes.subarray(start, end)).toString('latin1');
+    const consumer = new RingConsumer(memory);
+    consumer.drain({
+      record: (_kind, _session, _us, bytes, start, end) => seen.push(text(bytes, start, end)),
+      mark: () => assert.fail('no marks were pushed'),
+      ahead: (us, bytes, start, end) => {
+        seen.push(`ahead ${us} ${text(bytes, start, end)}`);
+        return text(bytes, start, end) === 'mine....';
+      },
+    });
+    assert.deepEqual(seen, [
+      ...['ahead 7 mine....', 'ahead 7 nobody..'],
+      ...['answer', '\0'.repeat(8), 'nobody..', 'next'],
+    ]);
+  });
+
   it('hands over a secret as what the client sent, and keeps no byte of it, wherever it lay', () => {
     const secret = Buffer.from('hunter2hunter2hunter2'.repeat(1_000));
     const ordinary = Buffer.alloc(secret.length, 'o');

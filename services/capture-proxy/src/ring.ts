@@ -135,6 +135,8 @@ export class RingProducer {
 export interface RingHandler {
   record(kind: RecordKind, session: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void;
   mark(kind: RecordKind, session: number, monoUs: number, count: number): void;
+  /** A cancel that is behind other records of this look. True: it is taken, and does not come again in its turn. */
+  ahead?(monoUs: number, bytes: Uint8Array, start: number, end: number): boolean;
 }
 
 /** The worker's end: copies records out in large pieces, so that the producer has its room back before they are looked at. */
@@ -146,8 +148,9 @@ export class RingConsumer {
   readonly #scratchWords: Int32Array;
   readonly #mask: number;
   #head: number;
-  /** Of the records copied out, some hold secrets. */
+  /** Of the records copied out, some hold secrets; some are cancels. */
   #secrets = false;
+  #cancels = false;
 
   constructor(memory: SharedArrayBuffer, scratchBytes = 256 * 1024) {
     this.#control = new Int32Array(memory, 0, controlCells);
@@ -175,8 +178,26 @@ export class RingConsumer {
     if (this.#secrets) this.#blankSecrets(whole);
     this.#head = (this.#head + whole) | 0;
     Atomics.store(this.#control, headCell, this.#head);
+    if (this.#cancels) this.#cancelsAhead(whole, handler);
     this.#handOver(whole, handler);
     return whole;
+  }
+
+  /** One that came from another process may be behind the answer that it brought about. */
+  #cancelsAhead(whole: number, handler: RingHandler): void {
+    for (let at = 0; at < whole; ) {
+      const word = this.#scratchWords[at >>> 2] as number;
+      const [start, end] = [at + headerBytes, at + headerBytes + (word & maxLength)];
+      // Taken: no key is all zeros.
+      if (word >>> lengthBits === RecordKind.cancel && handler.ahead?.(this.#timeAt(at), this.#scratch, start, end))
+        this.#scratch.fill(0, start, end);
+      at = start + payloadRoom(word);
+    }
+  }
+
+  #timeAt(at: number): number {
+    const word = at >>> 2;
+    return ((this.#scratchWords[word + 2] as number) >>> 0) + (this.#scratchWords[word + 3] as number) * twoTo32;
   }
 
   #copyOut(bytes: number): void {
@@ -193,11 +214,13 @@ export class RingConsumer {
   #wholeRecords(copied: number): number {
     let at = 0;
     this.#secrets = false;
+    this.#cancels = false;
     while (at < copied) {
       const word = this.#scratchWords[at >>> 2] as number;
       const next = at + headerBytes + payloadRoom(word);
       if (next > copied) break;
       if (word >>> lengthBits === RecordKind.clientSecret) this.#secrets = true;
+      else if (word >>> lengthBits === RecordKind.cancel) this.#cancels = true;
       at = next;
     }
     // The first bytes of a secret that is not whole yet.
@@ -227,7 +250,7 @@ export class RingConsumer {
       const kind = (word >>> lengthBits) as RecordKind;
       const length = word & maxLength;
       const session = words[(at >>> 2) + 1] as number;
-      const monoUs = ((words[(at >>> 2) + 2] as number) >>> 0) + (words[(at >>> 2) + 3] as number) * twoTo32;
+      const monoUs = this.#timeAt(at);
       const start = at + headerBytes;
       if (isMark(kind)) {
         handler.mark(kind, session, monoUs, length);

@@ -175,9 +175,8 @@ export class Conversation {
     this.#recorder.flush();
   }
 
-  cancelled(atUs: number): void {
-    if (this.transaction.open && (this.#exchange.answering || this.intake.frames.count > 0))
-      this.#exchange.cancelled(atUs);
+  cancelled(atUs: number): boolean {
+    return this.#exchange.cancelled(atUs);
   }
 
   /** The connection is gone: publishes the open transaction with what is known of it. */
@@ -200,7 +199,7 @@ export class Conversation {
     this.#statements.transactionEnded();
     this.#statements.close('');
     this.#state.journal.rollback();
-    this.#exchange.reset(0);
+    this.#exchange.abandon();
     this.#status = 'I';
     this.#deferred = null;
     this.parts.strayTail = false;

@@ -3,6 +3,7 @@ import { AnswerStorage, type ObservationDraft, type StatementEnd } from '@mirror
 import { F } from '@mirrorstream/pg-wire';
 import type { Sequencer } from '../sequencer.ts';
 import type { AnswerRecorder } from './answer-recorder.ts';
+import { CancelNotes } from './cancel-notes.ts';
 import { exchangeDraft, type SegmentScope, segmentsOf } from './exchange-draft.ts';
 import { isSecret, type RequestIntake, redactionsOf } from './request-intake.ts';
 import type { Transaction } from './transaction.ts';
@@ -23,7 +24,7 @@ export class OpenExchange {
   /** Some frame of it that is gone from the list held or used a secret. */
   #secret = false;
   #sentAtUs = NONE;
-  #cancelledAtUs = NONE;
+  readonly #cancels = new CancelNotes();
   /** Replies the session had seen before the first to this exchange. */
   #replyBase = Number.POSITIVE_INFINITY;
   #publishedReplies = Number.POSITIVE_INFINITY;
@@ -46,7 +47,6 @@ export class OpenExchange {
     this.failedType = 0;
     this.#secret = false;
     this.#sentAtUs = NONE;
-    this.#cancelledAtUs = NONE;
     this.#replyBase = Number.POSITIVE_INFINITY;
     this.#publishedReplies = Number.POSITIVE_INFINITY;
   }
@@ -66,8 +66,15 @@ export class OpenExchange {
     this.#recorder.firstReplyAtUs = Math.max(1, startedAtUs);
   }
 
-  cancelled(atUs: number): void {
-    this.#cancelledAtUs = atUs;
+  /** A cancel went by then, for this exchange or one to come. False: for one that is over, and not held any more. */
+  cancelled(atUs: number): boolean {
+    return this.#transaction.noteCancel(atUs) || this.#cancels.add(atUs);
+  }
+
+  /** Capture lost its place: the next exchange begins at the log's beginning. */
+  abandon(): void {
+    this.#cancels.clear();
+    this.reset(0);
   }
 
   /** Statements among frames [from, to) that got no answer of their own. */
@@ -108,9 +115,11 @@ export class OpenExchange {
       draft.doneUs = Math.max(1, doneAtUs - started);
       draft.doneSeq = this.#sequencer.next();
     }
-    if (this.#cancelledAtUs !== NONE) draft.cancelledAfterUs = Math.max(1, this.#cancelledAtUs - sentAtUs);
+    const cancelledAtUs = this.#cancels.take(sentAtUs, status === '' ? Number.POSITIVE_INFINITY : doneAtUs);
+    if (cancelledAtUs !== NONE) draft.cancelledAfterUs = Math.max(1, cancelledAtUs - sentAtUs);
     const stored = this.answering && recorder.storage === AnswerStorage.FULL;
-    transaction.add({ draft, from, to, rawFrom: recorder.rawFrom, rawTo: stored ? recorder.rawTo : recorder.rawFrom });
+    const rawTo = stored ? recorder.rawTo : recorder.rawFrom;
+    transaction.add({ draft, sentAtUs, from, to, rawFrom: recorder.rawFrom, rawTo });
     transaction.exchangeCount += 1;
     this.#drop(count);
     this.reset(to);
@@ -125,7 +134,7 @@ export class OpenExchange {
     const draft = exchangeDraft(transaction.exchangeCount, frames.at(0), transaction.startedMonoUs, this.#sent());
     draft.continues = true;
     draft.segments = segmentsOf(frames, count, this.#scope());
-    transaction.add({ draft, from: this.from, to, rawFrom: 0, rawTo: 0 });
+    transaction.add({ draft, sentAtUs: this.#sent(), from: this.from, to, rawFrom: 0, rawTo: 0 });
     this.#publishedReplies = frames.at(count - 1).replies;
     this.from = to;
     // What the server is done with goes; the frame it is at stays for its text.

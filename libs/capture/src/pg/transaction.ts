@@ -19,6 +19,8 @@ import type { SessionIdentity } from './startup.ts';
 /** Bytes of the request and answer logs that an exchange is made of; views are taken when it is published. */
 export interface FinishedExchange {
   readonly draft: ExchangeDraft;
+  /** Monotonic clock. */
+  readonly sentAtUs: number;
   readonly from: number;
   readonly to: number;
   readonly rawFrom: number;
@@ -111,6 +113,17 @@ export class Transaction {
   add(exchange: FinishedExchange): void {
     this.#finished.push(exchange);
     this.#observations += exchange.draft.answer?.observations.length ?? 0;
+  }
+
+  /** A cancel went by while an exchange ran that is still held: it gets the note. */
+  noteCancel(atUs: number): boolean {
+    const sinceUs = atUs - this.startedMonoUs;
+    const meant = this.#finished.find(
+      ({ draft, sentAtUs }) => sentAtUs <= atUs && draft.doneUs > 0 && sinceUs <= draft.doneUs,
+    );
+    if (meant === undefined) return false;
+    meant.draft.cancelledAfterUs = Math.max(1, atUs - meant.sentAtUs);
+    return true;
   }
 
   get hasFinished(): boolean {

@@ -154,6 +154,7 @@ export class CaptureWorker {
       untoldGaps: this.#publisher.untoldGaps,
       diverted: this.#outbox.diverted ? 1 : 0,
       spoolFailures: spool.failures,
+      lateCancels: this.#sessions.lateCancels,
       dropped: this.ledger.droppedByReason(),
     };
   }

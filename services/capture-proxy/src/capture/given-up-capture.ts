@@ -44,7 +44,9 @@ export class GivenUpCapture implements SessionCapture {
     this.#sizeBytes += bytes;
   }
 
-  cancelled(): void {}
+  cancelled(): boolean {
+    return true;
+  }
 
   keepAnswers(): void {}
 

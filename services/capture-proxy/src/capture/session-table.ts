@@ -74,6 +74,8 @@ class WorkerSession implements DraftOwner {
 export class SessionTable implements RingHandler {
   /** Bytes the ring had no room for, as far as sessions were told. */
   missedBytes = 0;
+  /** Cancels that were told after what they were meant for was published: it lacks the note. */
+  lateCancels = 0;
   /** When the last record of the ring was read. They come in this order: what is in the ring was read then or later. */
   seenUs = 0;
   readonly #options: SessionTableOptions;
@@ -102,8 +104,7 @@ export class SessionTable implements RingHandler {
 
   record(kind: RecordKind, id: number, monoUs: number, bytes: Uint8Array, start: number, end: number): void {
     if (kind === RecordKind.cancel) {
-      const session = this.#byKey.get(keyText(bytes, start, end));
-      if (session !== undefined) this.#guarded(session, monoUs, 0, () => session.capture.cancelled(monoUs));
+      this.ahead(monoUs, bytes, start, end);
       return;
     }
     this.seenUs = monoUs;
@@ -121,6 +122,16 @@ export class SessionTable implements RingHandler {
     } catch (error) {
       this.#giveUp(session, error, end - start, monoUs);
     }
+  }
+
+  /** A CancelRequest with this key went by then. False: no session has it as yet. */
+  ahead(monoUs: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const session = this.#byKey.get(keyText(bytes, start, end));
+    if (session === undefined) return false;
+    this.#guarded(session, session.nowUs, 0, () => {
+      if (!session.capture.cancelled(monoUs)) this.lateCancels += 1;
+    });
+    return true;
   }
 
   mark(kind: RecordKind, id: number, monoUs: number, count: number): void {

@@ -5,7 +5,7 @@ import { type GapReasonName, gapReasons } from '@mirrorstream/domain';
 export const workerBuffers = ['assembly', 'gathering', 'publish', 'spoolTail', 'spool'] as const;
 export type WorkerBuffer = (typeof workerBuffers)[number];
 
-const counts = ['untoldGaps', 'diverted', 'spoolFailures'] as const;
+const counts = ['untoldGaps', 'diverted', 'spoolFailures', 'lateCancels'] as const;
 
 /** A partition's record is cut at 64 KiB, when a part of a transaction was added to it. */
 export const gatheringLimitBytes = (partitions: number, partBytes: number): number =>
@@ -19,6 +19,8 @@ export interface WorkerNumbers {
   readonly diverted: number;
   /** How often the disk refused, since the worker began. */
   readonly spoolFailures: number;
+  /** Cancels that came too late to be noted, since the worker began. */
+  readonly lateCancels: number;
   /** Transactions, since the worker began. */
   readonly dropped: Readonly<Record<GapReasonName, number>>;
 }

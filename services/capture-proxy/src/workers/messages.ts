@@ -10,8 +10,8 @@ export type ToWorkerProcess =
   | { readonly kind: 'start'; readonly config: CaptureProxyConfig; readonly place: WorkerPlace }
   /** A client's connection comes with it, nothing read yet. */
   | { readonly kind: 'client' }
-  /** A CancelRequest that another worker passed on: process id and secret key. */
-  | { readonly kind: 'cancel'; readonly key: Uint8Array }
+  /** A CancelRequest that another worker passed on: process id and secret key, and when that was on the host's monotonic clock. */
+  | { readonly kind: 'cancel'; readonly key: Uint8Array; readonly monoUs: number }
   /** Which server is the session of this cancel key on? To be answered with the same `question`. */
   | { readonly kind: 'whose'; readonly question: number; readonly key: Uint8Array }
   | { readonly kind: 'route'; readonly question: number; readonly route: Route | null }
@@ -24,7 +24,7 @@ export type FromWorkerProcess =
   /** So many of the clients it was given have left since it last said so. */
   | { readonly kind: 'left'; readonly clients: number }
   | { readonly kind: 'metrics'; readonly families: readonly MetricFamily[] }
-  | { readonly kind: 'cancel'; readonly key: Uint8Array }
+  | { readonly kind: 'cancel'; readonly key: Uint8Array; readonly monoUs: number }
   | { readonly kind: 'whose'; readonly question: number; readonly key: Uint8Array }
   | { readonly kind: 'route'; readonly question: number; readonly route: Route | null };
 

@@ -102,8 +102,8 @@ class Supervisor implements RunningService {
           this.#allReady.reject(error);
           logger.error({ worker, error }, 'a worker process cannot start');
         },
-        onCancel: (key) => {
-          for (const other of this.#workers) if (other !== handle) other.cancelPassed(key);
+        onCancel: (key, monoUs) => {
+          for (const other of this.#workers) if (other !== handle) other.cancelPassed(key, monoUs);
         },
         onWhose: (question, key) => this.#questions.ask(handle, question, key),
         onRoute: (question, route) => this.#questions.onAnswer(handle, question, route),

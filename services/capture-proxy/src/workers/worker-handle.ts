@@ -21,7 +21,7 @@ export interface WorkerEvents {
   onReady(): void;
   /** It could not start: the supervisor ends on the first start, and is told of it later. */
   onFailed(error: MirrorstreamError): void;
-  onCancel(key: Uint8Array): void;
+  onCancel(key: Uint8Array, monoUs: number): void;
   onWhose(question: number, key: Uint8Array): void;
   onRoute(question: number, route: Route | null): void;
   /** A client that this worker was to get, and that it never saw. */
@@ -76,8 +76,8 @@ export class WorkerHandle {
     });
   }
 
-  cancelPassed(key: Uint8Array): void {
-    this.#tell({ kind: 'cancel', key });
+  cancelPassed(key: Uint8Array, monoUs: number): void {
+    this.#tell({ kind: 'cancel', key, monoUs });
   }
 
   whose(question: number, key: Uint8Array): void {
@@ -148,7 +148,7 @@ export class WorkerHandle {
         this.families = message.families;
         return;
       case 'cancel':
-        this.#events.onCancel(message.key);
+        this.#events.onCancel(message.key, message.monoUs);
         return;
       case 'whose':
         this.#events.onWhose(message.question, message.key);

@@ -35,7 +35,7 @@ process.on('message', (message: ToWorkerProcess, socket: Socket | undefined) => 
       take(socket);
       return;
     case 'cancel':
-      if (state.kind === 'running') state.proxy.cancelPassed(message.key);
+      if (state.kind === 'running') state.proxy.cancelPassed(message.key, message.monoUs);
       return;
     case 'whose':
       tell({
@@ -73,7 +73,7 @@ async function start(config: CaptureProxyConfig, place: WorkerPlace): Promise<vo
       logger,
       metrics,
       place,
-      onCancel: (key) => tell({ kind: 'cancel', key: Uint8Array.from(key) }),
+      onCancel: (key, monoUs) => tell({ kind: 'cancel', key: Uint8Array.from(key), monoUs }),
       routeElsewhere,
     });
     state = { kind: 'running', proxy, config };

@@ -48,6 +48,8 @@ export interface SessionCapture {
   /** The oldest finished exchange that no emitted draft has brought yet; null when there is none. */
   readonly oldestHeld: Completion | null;
   readonly bufferedBytes: number;
+  /** Of these, the session's settings and prepared statements. */
+  readonly contextBytes: number;
   /** Finished exchanges. */
   readonly exchanges: number;
 }

@@ -69,6 +69,10 @@ class Session implements SessionCapture {
     return this.#client.pendingBytes + this.#server.pendingBytes + (this.#conversation?.bufferedBytes ?? 0);
   }
 
+  get contextBytes(): number {
+    return this.#conversation?.contextBytes ?? 0;
+  }
+
   get exchanges(): number {
     return this.#conversation?.exchanges ?? 0;
   }

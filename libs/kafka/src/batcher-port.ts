@@ -41,6 +41,8 @@ export interface Batcher {
     readonly bufferedBytes: number;
     readonly bufferedRecords: number;
     readonly inFlightRequests: number;
+    /** Of the buffered bytes those in requests under way. */
+    readonly inFlightBytes: number;
     readonly available: boolean;
   };
 }

@@ -56,6 +56,7 @@ class RecordBatcher implements Batcher {
   #bufferedBytes = 0;
   #bufferedRecords = 0;
   #inFlightRequests = 0;
+  #inFlightBytes = 0;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #cancelWake: (() => void) | undefined;
   #flushes: FlushWait[] = [];
@@ -132,6 +133,7 @@ class RecordBatcher implements Batcher {
       bufferedBytes: this.#bufferedBytes,
       bufferedRecords: this.#bufferedRecords,
       inFlightRequests: this.#inFlightRequests,
+      inFlightBytes: this.#inFlightBytes,
       available: this.#available,
     };
   }
@@ -196,7 +198,11 @@ class RecordBatcher implements Batcher {
     }
     this.#turn++;
     this.#inFlightRequests++;
-    void this.#producer.sendEach(taken).then((outcomes) => this.#answered(taken, outcomes));
+    this.#inFlightBytes += totalBytes;
+    void this.#producer.sendEach(taken).then((outcomes) => {
+      this.#inFlightBytes -= totalBytes;
+      this.#answered(taken, outcomes);
+    });
   }
 
   #answered(taken: readonly Taken[], outcomes: readonly PartitionOutcome[]): void {

@@ -42,7 +42,7 @@ class KafkajsClient implements KafkaClient {
   }
 
   async producer(options: ProducerOptions = {}): Promise<Producer> {
-    const producer = new DirectProducer(this.#directory(), options.compression ?? 'none');
+    const producer = new DirectProducer(this.#directory(), options);
     this.#open.add(() => producer.close());
     return producer;
   }

@@ -60,6 +60,8 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 export interface ProducerOptions {
   /** Of each partition's batch in a request. Default `none`. Large batches are compressed in libuv's threads, not on the event loop. */
   readonly compression?: Compression;
+  /** Memory of answered requests that is kept for the next ones. Default 4 MiB. */
+  readonly maxPooledBytes?: number;
 }
 
 /** Records of one partition, in order. */
@@ -85,6 +87,8 @@ export interface Producer {
    * requestTimeoutMs.
    */
   send(records: readonly OutgoingRecord[]): Promise<readonly Acknowledgement[]>;
+  /** Memory of answered requests that is kept now. */
+  readonly pooledBytes?: number;
   close(): Promise<void>;
 }
 

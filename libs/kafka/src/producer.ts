@@ -16,6 +16,7 @@ import type {
   PartitionOutcome,
   PartitionRecords,
   Producer,
+  ProducerOptions,
 } from './port.ts';
 import { partitionKey } from './port.ts';
 import { produceRequestBody, type RequestBody } from './produce-request.ts';
@@ -24,8 +25,7 @@ import { backoffMs, pause } from './waiting.ts';
 const retryMinMs = 100;
 const retryMaxMs = 1_000;
 const closeGraceMs = 1_000;
-/** Memory of answered requests that is kept for the next ones. */
-const maxPooledBytes = 4 * 1024 * 1024;
+const defaultPooledBytes = 4 * 1024 * 1024;
 
 /** Refusals that some of the records brought about. */
 const recordRefusals = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
@@ -49,11 +49,16 @@ export class DirectProducer implements Producer {
   readonly #directory: BrokerDirectory;
   readonly #compression: Compression;
   readonly #stopping = new AbortController();
-  readonly #pool = new BufferPool(maxPooledBytes);
+  readonly #pool: BufferPool;
 
-  constructor(directory: BrokerDirectory, compression: Compression) {
+  constructor(directory: BrokerDirectory, { compression = 'none', maxPooledBytes }: ProducerOptions) {
     this.#directory = directory;
     this.#compression = compression;
+    this.#pool = new BufferPool(maxPooledBytes ?? defaultPooledBytes);
+  }
+
+  get pooledBytes(): number {
+    return this.#pool.heldBytes;
   }
 
   async send(records: readonly OutgoingRecord[]): Promise<readonly Acknowledgement[]> {

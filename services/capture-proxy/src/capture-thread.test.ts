@@ -4,6 +4,7 @@ import { it } from 'node:test';
 import { BroadcastChannel } from 'node:worker_threads';
 import { defaultCaptureLimits } from '@mirrorstream/capture';
 import { waitFor } from '@mirrorstream/testkit';
+import { defaultCaptureBounds } from './bound-flags.ts';
 import { CaptureThread } from './capture-thread.ts';
 
 it('starts a new worker when one dies, and announces the open sessions to it', { timeout: 30_000 }, async () => {
@@ -21,6 +22,7 @@ it('starts a new worker when one dies, and announces the open sessions to it', {
       workers: 1,
       partitions: 1,
       limits: defaultCaptureLimits,
+      bounds: defaultCaptureBounds,
       flags: { capture: 'on', sampling: 1, answers: 'full', answerCapBytes: 0 },
       publishBufferBytes: 1024 * 1024,
       assemblyBytes: 8 * 1024 * 1024,

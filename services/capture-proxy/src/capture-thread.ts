@@ -128,15 +128,28 @@ export class CaptureThread {
 
   /** What each buffer may hold. */
   limits(): Readonly<Record<WorkerBuffer | 'ring', number>> {
-    const { assemblyBytes, publishBufferBytes, spool, partitions } = this.#options.settings;
+    const { assemblyBytes, publishBufferBytes, spool, partitions, limits, bounds } = this.#options.settings;
+    const contextBytes = limits.maxSettingBytes + limits.maxStatementBytes;
     return {
       ring: this.#ring?.capacityBytes ?? 0,
+      look: bounds.lookBytes,
       assembly: assemblyBytes,
-      gathering: gatheringLimitBytes(partitions, this.#options.settings.limits.partBytes),
+      largestSession: limits.sessionBufferBytes + contextBytes,
+      context: this.numbers().sessions * contextBytes,
+      gathering: gatheringLimitBytes(partitions, bounds.recordBytes, limits.partBytes),
       publish: publishBufferBytes,
+      requests: Math.min(publishBufferBytes, bounds.requests * bounds.requestBytes),
+      earlierSpool: bounds.earlierSpoolBytes,
+      recordPool: bounds.recordPoolBytes,
+      requestPool: bounds.requestPoolBytes,
       spoolTail: spool === null ? 0 : publishBufferBytes / 2,
       spool: spool?.maxBytes ?? 0,
     };
+  }
+
+  /** Sessions whose gaps may wait to be told one by one. */
+  get gapSessionsLimit(): number {
+    return this.#options.settings.bounds.gapSessions * this.#options.settings.partitions;
   }
 
   /** A CancelRequest went by elsewhere at this time (the clock is the host's): noted here if its session is one of these. */

@@ -143,6 +143,7 @@ function startCapture(
       ...place,
       partitions: config.partitions,
       limits: config.limits,
+      bounds: config.bounds,
       publishBufferBytes: config.publishBufferBytes,
       assemblyBytes: config.assemblyBytes,
       spool: config.spool,

@@ -1,8 +1,10 @@
 // Flags become a checked configuration, or an error that names the flag.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defaultCaptureLimits } from '@mirrorstream/capture';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { type FlagValues, runService } from '@mirrorstream/service-kit';
+import { defaultCaptureBounds, defaultSupervisorBounds } from './bound-flags.ts';
 import { flags, nodeNameOf, parseConfig } from './config.ts';
 
 const defaults: FlagValues = {
@@ -67,6 +69,13 @@ describe('the configuration', () => {
     ['ring-bytes', '1'],
     ['drain-deadline', 'soon'],
     ['capture', 'maybe'],
+    ['session-bytes', '65536'],
+    ['part-bytes', '1000'],
+    ['record-bytes', '524288'],
+    ['session-statements', 'many'],
+    ['look-bytes', '65536'],
+    ['kafka-requests', '0'],
+    ['route-timeout', '0'],
   ] as const) {
     it(`refuses --${flag} ${value}, naming the flag`, async () => {
       const complaints: string[] = [];
@@ -85,6 +94,31 @@ describe('the configuration', () => {
       assert.match(complaints.join('\n'), new RegExp(`--${flag}`));
     });
   }
+
+  it('takes every bound from its flag', () => {
+    const { limits, bounds, supervisor } = parseConfig({
+      ...defaults,
+      ...{ 'session-bytes': '1000000', 'part-bytes': '100000', 'session-settings': '1', 'session-setting-bytes': '2' },
+      ...{ 'session-statements': '3', 'session-statement-bytes': '4', 'resync-pause': '0.2', 'look-bytes': '1000000' },
+      ...{ 'record-bytes': '5000', 'gap-sessions': '5', 'kafka-requests': '6', 'kafka-request-bytes': '2000000' },
+      ...{ 'record-pool-bytes': '7', 'request-pool-bytes': '8', 'earlier-spool-bytes': '3000000' },
+      ...{ 'route-questions': '9', 'route-timeout': '0.5', 'waiting-clients': '10' },
+    });
+    const { sessionBufferBytes, partBytes, maxSettings, maxSettingBytes, maxStatements, maxStatementBytes } = limits;
+    assert.deepEqual([sessionBufferBytes, partBytes, limits.resyncPauseUs], [1_000_000, 100_000, 200_000]);
+    assert.deepEqual([maxSettings, maxSettingBytes, maxStatements, maxStatementBytes], [1, 2, 3, 4]);
+    assert.deepEqual(bounds, {
+      ...{ lookBytes: 1_000_000, recordBytes: 5_000, gapSessions: 5, requests: 6, requestBytes: 2_000_000 },
+      ...{ recordPoolBytes: 7, requestPoolBytes: 8, earlierSpoolBytes: 3_000_000 },
+    });
+    assert.deepEqual(supervisor, { routeQuestions: 9, routeTimeoutMs: 500, waitingClients: 10 });
+  });
+
+  it('has the bounds of the code where no flag says otherwise', () => {
+    const { limits, bounds, supervisor } = parseConfig(defaults);
+    assert.deepEqual(limits, defaultCaptureLimits);
+    assert.deepEqual([bounds, supervisor], [defaultCaptureBounds, defaultSupervisorBounds]);
+  });
 
   it('refuses a source name that cannot be part of a topic', () => {
     assert.throws(() => parseConfig({ ...defaults, 'source-name': 'My DB' }), MirrorstreamError);

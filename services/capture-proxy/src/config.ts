@@ -12,6 +12,7 @@ import {
   type LogLevel,
 } from '@mirrorstream/service-kit';
 import { z } from 'zod';
+import { boundFlags, type CaptureBounds, parseBounds, type SupervisorBounds } from './bound-flags.ts';
 import { type ConnectionConfig, connectionFlags, parseConnections } from './connection-flags.ts';
 import { address, integer, seconds, serverAddresses } from './flag-types.ts';
 import type { Forwarding } from './forward/leg.ts';
@@ -33,6 +34,8 @@ export interface CaptureProxyConfig {
   readonly settings: CaptureSettings;
   readonly partitions: number;
   readonly limits: CaptureLimits;
+  readonly bounds: CaptureBounds;
+  readonly supervisor: SupervisorBounds;
   readonly ringBytes: number;
   readonly publishBufferBytes: number;
   readonly assemblyBytes: number;
@@ -149,6 +152,7 @@ export const flags: FlagTable = [
     default: 'auto',
     description: "how bytes are moved: on Node's TCP handles, or on plain streams",
   },
+  ...boundFlags,
   ...connectionFlags,
   ...kafkaFlags,
 ];
@@ -184,6 +188,7 @@ const schema = z.object({
 export function parseConfig(values: FlagValues): CaptureProxyConfig {
   const flag = schema.parse(values);
   const { capture, sampling, answers, 'answer-cap': answerCapBytes } = flag;
+  const bounds = parseBounds(values);
   return {
     listen: flag.listen,
     sources: flag.source,
@@ -194,7 +199,9 @@ export function parseConfig(values: FlagValues): CaptureProxyConfig {
     workers: flag.workers,
     settings: { capture, sampling, answers, answerCapBytes },
     partitions: flag.partitions,
-    limits: { ...defaultCaptureLimits, answers, answerCapBytes },
+    limits: { ...bounds.limits, answers, answerCapBytes },
+    bounds: bounds.capture,
+    supervisor: bounds.supervisor,
     ringBytes: flag['ring-bytes'],
     publishBufferBytes: flag['publish-buffer-bytes'],
     assemblyBytes: flag['assembly-bytes'],

@@ -58,6 +58,12 @@ function registerBounds(metrics: MetricRegistry, capture: CaptureThread): void {
       { labels: { reason: 'ringFull' }, value: capture.tap.counts.lostCancels },
     ],
   );
+  register(
+    'gauge',
+    'untold_gaps_limit',
+    'As many are told one by one, the others together.',
+    () => capture.gapSessionsLimit,
+  );
   register('gauge', 'spool_diverted', 'Whether records go through the spool (1).', () => capture.numbers().diverted);
   register('counter', 'spool_failures_total', 'How often the disk refused.', () => capture.numbers().spoolFailures);
 }

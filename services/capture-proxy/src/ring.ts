@@ -40,6 +40,8 @@ export const minRingBytes = 256 * 1024;
 export const maxRingBytes = 1024 ** 3;
 /** The largest payload of one record: a chunk is at most one read buffer. */
 export const maxPayloadBytes = 64 * 1024;
+/** A look must take in at least two of the largest records. */
+export const minLookBytes = 2 * (headerBytes + maxPayloadBytes);
 
 /** Memory for a ring of at least `wantedBytes` (rounded up to a power of two). */
 export function createRingMemory(wantedBytes: number): SharedArrayBuffer {
@@ -152,16 +154,20 @@ export class RingConsumer {
   #secrets = false;
   #cancels = false;
 
-  constructor(memory: SharedArrayBuffer, scratchBytes = 256 * 1024) {
+  /** `lookBytes`: taken out at a time, a multiple of 16. */
+  constructor(memory: SharedArrayBuffer, lookBytes = 256 * 1024) {
     this.#control = new Int32Array(memory, 0, controlCells);
     this.#bytes = new Uint8Array(memory, controlBytes);
     this.capacityBytes = this.#bytes.length;
     this.#mask = this.capacityBytes - 1;
     this.#head = Atomics.load(this.#control, headCell);
-    const wanted = Math.max(scratchBytes, 2 * (headerBytes + maxPayloadBytes));
-    const memoryOfOwn = new ArrayBuffer(wanted);
+    const memoryOfOwn = new ArrayBuffer(alignUp(Math.max(lookBytes, minLookBytes)));
     this.#scratch = new Uint8Array(memoryOfOwn);
     this.#scratchWords = new Int32Array(memoryOfOwn);
+  }
+
+  get lookBytes(): number {
+    return this.#scratch.length;
   }
 
   /** Bytes waiting. */

@@ -86,7 +86,11 @@ export class Conversation {
   }
 
   get bufferedBytes(): number {
-    return this.parts.unpublishedBytes + this.#statements.sizeBytes + this.settings.sizeBytes;
+    return this.parts.unpublishedBytes + this.contextBytes;
+  }
+
+  get contextBytes(): number {
+    return this.#statements.sizeBytes + this.settings.sizeBytes;
   }
 
   /** The first ReadyForQuery: what the client sent meanwhile begins the first transaction. */

@@ -30,11 +30,9 @@ const ageCheckUs = 250_000;
 /** A heartbeat goes to every partition: seldom when there is nothing new to tell. */
 const heartbeatUs = 1_000_000;
 const quietHeartbeatUs = 5_000_000;
-/** Records are cut at this size or age (few and large ones cost least, here and at the broker); the batcher groups them per request. */
-const recordBytes = 64 * 1024;
+/** Records are cut at this age, or at a size (few and large ones cost least, here and at the broker); the batcher groups them per request. */
 const recordLingerUs = 100_000;
 const requestLingerMs = 1;
-const maxGapSessions = 1_000;
 
 export interface CaptureWorkerOptions {
   readonly settings: WorkerSettings;
@@ -68,6 +66,8 @@ export class CaptureWorker {
   leftOnDisk = false;
   /** Bytes that earlier incarnations left in the spool's folder. */
   otherSpoolBytes: () => number = () => 0;
+  /** Of those, what is in memory. */
+  earlierSpoolBytes: () => number = () => 0;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: CaptureWorkerOptions) {
@@ -76,7 +76,7 @@ export class CaptureWorker {
     this.#settings = settings;
     this.#inForce = settings.settings;
     this.#nowUs = options.nowUs;
-    this.#ring = new RingConsumer(settings.ringMemory);
+    this.#ring = new RingConsumer(settings.ringMemory, settings.bounds.lookBytes);
     this.#cells = new SharedCells(settings.cellMemory);
     this.#outbox = new Outbox(
       {
@@ -97,9 +97,10 @@ export class CaptureWorker {
           worker: settings.worker,
         },
         partitions: settings.partitions,
-        recordBytes,
+        recordBytes: settings.bounds.recordBytes,
         lingerUs: recordLingerUs,
-        maxGapSessions,
+        maxGapSessions: settings.bounds.gapSessions,
+        maxPooledBytes: settings.bounds.recordPoolBytes,
         wallUsAtMonoZero: zeroUs,
       },
       this.#outbox,
@@ -147,10 +148,16 @@ export class CaptureWorker {
     return {
       buffers: {
         assembly: this.#sessions.bufferedBytes(),
+        ...this.#sessions.contexts(),
+        look: this.#ring.lookBytes,
         gathering: this.#publisher.gatheringBytes,
         ...this.#outbox.memory,
         spool: spool.sizeBytes,
+        earlierSpool: this.earlierSpoolBytes(),
+        recordPool: this.#publisher.pooledBytes,
+        requestPool: this.producer.pooledBytes,
       },
+      sessions: this.#sessions.size,
       untoldGaps: this.#publisher.untoldGaps,
       diverted: this.#outbox.diverted ? 1 : 0,
       spoolFailures: spool.failures,
@@ -249,9 +256,15 @@ export class CaptureWorker {
   }
 
   #openBatcher(options: CaptureWorkerOptions): Batcher {
+    const { publishBufferBytes, bounds } = options.settings;
     return createBatcher(
       this.producer,
-      { maxBufferedBytes: options.settings.publishBufferBytes, lingerMs: requestLingerMs },
+      {
+        maxBufferedBytes: publishBufferBytes,
+        lingerMs: requestLingerMs,
+        maxInFlightRequests: bounds.requests,
+        maxRequestTotalBytes: bounds.requestBytes,
+      },
       {
         onAcknowledged: (record: OutgoingRecord, offset) => {
           this.ledger.acknowledged(record as CaptureRecord, record.partition, offset);

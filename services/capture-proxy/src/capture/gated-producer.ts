@@ -11,6 +11,10 @@ export class GatedProducer implements Pick<Producer, 'sendEach'> {
   readonly #opened = Promise.withResolvers<Producer>();
   #producer: Producer | null = null;
 
+  get pooledBytes(): number {
+    return this.#producer?.pooledBytes ?? 0;
+  }
+
   open(producer: Producer): void {
     this.#producer = producer;
     this.#opened.resolve(producer);

@@ -15,6 +15,7 @@ export class GivenUpCapture implements SessionCapture {
   readonly idle = null;
   readonly oldestHeld: Completion | null = null;
   readonly bufferedBytes = 0;
+  readonly contextBytes = 0;
   readonly exchanges = 0;
   readonly #session: GivenUpSession;
   /** The one that may have been under way: a lower bound of what is missing. */

@@ -80,7 +80,8 @@ export class KafkaLink {
       await ensureStatusTopic(admin);
       const ends = await admin.offsets(envelopesTopic(settings.source));
       for (const { partition, high } of ends) worker.ledger.began(partition, high);
-      if (this.#publisher === null) await this.#openGate(await client.producer());
+      if (this.#publisher === null)
+        await this.#openGate(await client.producer({ maxPooledBytes: settings.bounds.requestPoolBytes }));
     } finally {
       await admin.close();
     }
@@ -113,6 +114,10 @@ export class KafkaLink {
       logger,
       spool,
       producer: worker.producer,
+      bufferBytes: settings.bounds.earlierSpoolBytes,
+      onBuffered: (bytes) => {
+        worker.earlierSpoolBytes = bytes;
+      },
       offsets: () => this.#offsets(),
       publish: async (corrected) => {
         this.#corrected = corrected;

@@ -39,7 +39,13 @@ async function scene(options: { spoolBytes?: number; withSpool?: boolean } = {})
         received.push(offered as CaptureRecord);
         return 'accepted';
       },
-      stats: () => ({ bufferedBytes, bufferedRecords: queue.length, inFlightRequests: 0, available: true }),
+      stats: () => ({
+        bufferedBytes,
+        bufferedRecords: queue.length,
+        inFlightBytes: 0,
+        inFlightRequests: 0,
+        available: true,
+      }),
       unsettled: () => [...queue],
       close: async () => {},
     },

@@ -58,9 +58,10 @@ export class Outbox implements Outlet {
     return this.#diverted;
   }
 
-  /** In memory, on the way to Kafka: the batcher's, and the spool's tail. */
-  get memory(): { readonly publish: number; readonly spoolTail: number } {
-    return { publish: this.#batcher.stats().bufferedBytes, spoolTail: this.#spool?.memoryBytes ?? 0 };
+  /** In memory, on the way to Kafka: the batcher's, what of that is in requests under way, and the spool's tail. */
+  get memory(): { readonly publish: number; readonly requests: number; readonly spoolTail: number } {
+    const { bufferedBytes, inFlightBytes } = this.#batcher.stats();
+    return { publish: bufferedBytes, requests: inFlightBytes, spoolTail: this.#spool?.memoryBytes ?? 0 };
   }
 
   offer(record: CaptureRecord): 'accepted' | GapReason {

@@ -58,6 +58,7 @@ function fixture(recordBytes = 64 * 1024) {
       partitions: 2,
       recordBytes,
       lingerUs: 5_000,
+      maxPooledBytes: 0,
       maxGapSessions: 2,
       wallUsAtMonoZero: 0,
     },

@@ -13,9 +13,6 @@ import type { Ledger } from './ledger.ts';
 import { type RecordEntry, recordEntries } from './record-entries.ts';
 import type { Watermark } from './watermark.ts';
 
-/** Memory of acknowledged records that is kept for the next ones. */
-const maxPooledBytes = 8 * 1024 * 1024;
-
 /** What the publisher needs of the session a draft belongs to. Identity is what counts. */
 export interface DraftOwner {
   readonly sessionId: string;
@@ -34,6 +31,8 @@ export interface PublisherOptions {
   readonly lingerUs: number;
   /** Sessions per partition that gaps are kept for; beyond it they are told together, without a session. */
   readonly maxGapSessions: number;
+  /** Memory of acknowledged records that is kept for the next ones. */
+  readonly maxPooledBytes: number;
   readonly wallUsAtMonoZero: number;
 }
 
@@ -78,7 +77,7 @@ export class Publisher {
   readonly #outlet: Outlet;
   readonly #ledger: Ledger;
   readonly #batches: PartitionBatch[] = [];
-  readonly #pool = new BufferPool(maxPooledBytes);
+  readonly #pool: BufferPool;
   /** Partitions with something in their batch; with gaps to tell. */
   readonly #filling = new Set<PartitionBatch>();
   readonly #withGaps = new Set<PartitionBatch>();
@@ -90,6 +89,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions, outlet: Outlet, ledger: Ledger) {
     this.#options = options;
+    this.#pool = new BufferPool(options.maxPooledBytes);
     this.#outlet = outlet;
     this.#ledger = ledger;
   }
@@ -160,6 +160,10 @@ export class Publisher {
     let bytes = 0;
     for (const batch of this.#filling) bytes += batch.encoder.sizeBytes;
     return bytes;
+  }
+
+  get pooledBytes(): number {
+    return this.#pool.heldBytes;
   }
 
   /** Sessions with a gap that is not told yet. */

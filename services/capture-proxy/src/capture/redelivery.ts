@@ -5,8 +5,6 @@ import type { SpoolRecord } from '../spool/segment-format.ts';
 import type { LeftSpool } from '../spool/spool-folder.ts';
 import type { InheritedBooks } from './inherited-books.ts';
 
-/** In memory at once; new traffic has a buffer of its own. */
-const bufferBytes = 8 * 1024 * 1024;
 const chunkBytes = 1024 * 1024;
 const waitForRoomMs = 5;
 
@@ -14,13 +12,18 @@ export interface RedeliveryOptions {
   readonly producer: Pick<Producer, 'sendEach'>;
   readonly books: InheritedBooks;
   readonly left: LeftSpool;
+  /** In memory at once; new traffic has a buffer of its own. */
+  readonly bufferBytes: number;
+  /** How much that is now. */
+  readonly onBuffered?: (bytes: () => number) => void;
   readonly stopped: () => boolean;
   /** A segment's end was torn or damaged. */
   readonly onDamaged: (segment: Segment) => void;
 }
 
 /** True: all of it is settled. False: it was told to stop, and the next successor goes on. */
-export async function redeliver({ producer, books, left, stopped, onDamaged }: RedeliveryOptions): Promise<boolean> {
+export async function redeliver(options: RedeliveryOptions): Promise<boolean> {
+  const { producer, books, left, bufferBytes, stopped, onDamaged } = options;
   const batcher = createBatcher(
     producer,
     { maxBufferedBytes: bufferBytes },
@@ -31,6 +34,7 @@ export async function redeliver({ producer, books, left, stopped, onDamaged }: R
       },
     },
   );
+  options.onBuffered?.(() => batcher.stats().bufferedBytes);
   try {
     for (const segment of left.segments) {
       while (segment.hasUnread) {
@@ -53,5 +57,6 @@ export async function redeliver({ producer, books, left, stopped, onDamaged }: R
     return false;
   } finally {
     await batcher.close(0);
+    options.onBuffered?.(() => 0);
   }
 }

@@ -195,6 +195,7 @@ function bindAll(session: ReturnType<typeof openSession>): ReturnType<typeof ope
     untoldTransactions: 0,
     idle: true,
     oldestHeld: null,
+    contextBytes: 0,
     bufferedBytes: 0,
     exchanges: 0,
   };

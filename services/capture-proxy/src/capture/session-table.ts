@@ -210,6 +210,20 @@ export class SessionTable implements RingHandler {
     }
   }
 
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** What sessions keep to be replayable (settings, prepared statements), all together; and what the largest session holds of all kinds. */
+  contexts(): { readonly context: number; readonly largestSession: number } {
+    let [context, largestSession] = [0, 0];
+    for (const { capture } of this.#sessions.values()) {
+      context += capture.contextBytes;
+      largestSession = Math.max(largestSession, capture.bufferedBytes);
+    }
+    return { context, largestSession };
+  }
+
   bufferedBytes(): number {
     let bytes = 0;
     for (const session of this.#sessions.values()) bytes += session.capture.bufferedBytes;

@@ -21,6 +21,9 @@ export interface SuccessionOptions {
   readonly logger: KafkaLogger;
   readonly spool: SpoolAccess;
   readonly producer: Pick<Producer, 'sendEach'>;
+  /** Of their spools in memory, on the way to Kafka: how much there may be, and how much it is. */
+  readonly bufferBytes: number;
+  readonly onBuffered: (bytes: () => number) => void;
   readonly offsets: () => Promise<readonly PartitionOffsets[]>;
   /** False: Kafka did not take them. */
   readonly publish: (snapshots: readonly CaptureSnapshot[]) => Promise<boolean>;
@@ -136,7 +139,8 @@ export class Succession {
     try {
       const onDamaged = ({ path }: { readonly path: string }): void =>
         logger.warn({ path }, 'a segment of the spool ends in an unfinished record: cut off there');
-      return await redeliver({ producer, books, left, stopped, onDamaged });
+      const { bufferBytes, onBuffered } = this.#options;
+      return await redeliver({ producer, books, left, bufferBytes, onBuffered, stopped, onDamaged });
     } finally {
       clearInterval(timer);
     }

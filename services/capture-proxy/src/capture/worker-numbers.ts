@@ -2,14 +2,17 @@
 import { type GapReasonName, gapReasons } from '@mirrorstream/domain';
 
 /** Bytes in use of the worker's buffers, by the name that docs/bounds.md gives them. */
-export const workerBuffers = ['assembly', 'gathering', 'publish', 'spoolTail', 'spool'] as const;
+export const workerBuffers = [
+  ...['look', 'assembly', 'largestSession', 'context', 'gathering', 'publish', 'requests'],
+  ...['spoolTail', 'spool', 'earlierSpool', 'recordPool', 'requestPool'],
+] as const;
 export type WorkerBuffer = (typeof workerBuffers)[number];
 
-const counts = ['untoldGaps', 'diverted', 'spoolFailures', 'lateCancels'] as const;
+const counts = ['untoldGaps', 'diverted', 'spoolFailures', 'lateCancels', 'sessions'] as const;
 
-/** A partition's record is cut at 64 KiB, when a part of a transaction was added to it. */
-export const gatheringLimitBytes = (partitions: number, partBytes: number): number =>
-  partitions * (64 * 1024 + partBytes);
+/** A partition's record is cut at its size, when a part of a transaction was added to it. */
+export const gatheringLimitBytes = (partitions: number, recordBytes: number, partBytes: number): number =>
+  partitions * (recordBytes + partBytes);
 
 export interface WorkerNumbers {
   readonly buffers: Readonly<Record<WorkerBuffer, number>>;
@@ -21,6 +24,8 @@ export interface WorkerNumbers {
   readonly spoolFailures: number;
   /** Cancels that came too late to be noted, since the worker began. */
   readonly lateCancels: number;
+  /** Open, as the worker knows them. */
+  readonly sessions: number;
   /** Transactions, since the worker began. */
   readonly dropped: Readonly<Record<GapReasonName, number>>;
 }

@@ -3,6 +3,7 @@ import type { CaptureLimits } from '@mirrorstream/capture';
 import type { CaptureSettings, SourceServer } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
 import type { LogLevel } from '@mirrorstream/service-kit';
+import type { CaptureBounds } from '../bound-flags.ts';
 
 /** Everything a worker starts with. No secrets: Kafka's password is read where it is used. */
 export interface WorkerSettings {
@@ -22,6 +23,7 @@ export interface WorkerSettings {
   readonly restarted: boolean;
   readonly partitions: number;
   readonly limits: CaptureLimits;
+  readonly bounds: CaptureBounds;
   /** What the flags say; the control topic's word goes over it. */
   readonly flags: CaptureSettings;
   /** In force when the worker begins. */

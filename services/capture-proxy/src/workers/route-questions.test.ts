@@ -1,6 +1,7 @@
 // Every question is answered once: by who knows, by nobody, or in spite of a worker that says nothing.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defaultSupervisorBounds, type SupervisorBounds } from '../bound-flags.ts';
 import type { Route } from '../forward/connect-source.ts';
 import { type Peer, RouteQuestions } from './route-questions.ts';
 
@@ -21,9 +22,9 @@ class Worker implements Peer {
   }
 }
 
-const scene = (deadlineMs?: number) => {
+const scene = (bounds: Partial<SupervisorBounds> = {}) => {
   const workers = [new Worker(), new Worker(), new Worker()] as const;
-  return { workers, questions: new RouteQuestions(() => workers, deadlineMs) };
+  return { workers, questions: new RouteQuestions(() => workers, { ...defaultSupervisorBounds, ...bounds }) };
 };
 
 describe('the server of a cancel', () => {
@@ -54,8 +55,19 @@ describe('the server of a cancel', () => {
     ]);
   });
 
+  it('is nobody’s when as many questions are under way as may be', () => {
+    const { workers, questions } = scene({ routeQuestions: 1 });
+    const [asker, second] = workers;
+    questions.ask(asker, 1, key);
+    questions.ask(asker, 2, key);
+    assert.deepEqual(asker.answers, [[2, null]]);
+    assert.equal(questions.open, 1);
+    questions.onAnswer(second, second.asked[0] ?? 0, route);
+    assert.equal(questions.open, 0);
+  });
+
   it('is not waited for beyond the deadline, and what is said later is not heard', async () => {
-    const { workers, questions } = scene(1);
+    const { workers, questions } = scene({ routeTimeoutMs: 1 });
     const [asker, second] = workers;
     await new Promise<void>((resolve) => {
       asker.answer = (question, found) => {

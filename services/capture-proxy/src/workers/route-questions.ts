@@ -1,4 +1,5 @@
 // Finds the server of a cancel's session among the workers: one asks, the others are asked, the first who knows is who answers.
+import type { SupervisorBounds } from '../bound-flags.ts';
 import type { Route } from '../forward/connect-source.ts';
 
 /** A worker that asks or is asked. */
@@ -16,30 +17,33 @@ interface Open {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Questions under way; beyond it a cancel goes the way that a new session would, as if nobody knew. */
-const maxOpen = 1_024;
-
 export class RouteQuestions {
   readonly #peers: () => readonly Peer[];
-  readonly #deadlineMs: number;
+  readonly #bounds: Pick<SupervisorBounds, 'routeQuestions' | 'routeTimeoutMs'>;
   readonly #open = new Map<number, Open>();
   #last = 0;
 
-  constructor(peers: () => readonly Peer[], deadlineMs = 5_000) {
+  /** Beyond `routeQuestions` under way a cancel goes the way that a new session would, as if nobody knew. */
+  constructor(peers: () => readonly Peer[], bounds: Pick<SupervisorBounds, 'routeQuestions' | 'routeTimeoutMs'>) {
     this.#peers = peers;
-    this.#deadlineMs = deadlineMs;
+    this.#bounds = bounds;
+  }
+
+  /** Under way. */
+  get open(): number {
+    return this.#open.size;
   }
 
   ask(asker: Peer, asked: number, key: Uint8Array): void {
     const others = this.#peers().filter((peer) => peer !== asker && peer.ready);
-    if (others.length === 0 || this.#open.size >= maxOpen) {
+    if (others.length === 0 || this.#open.size >= this.#bounds.routeQuestions) {
       asker.answer(asked, null);
       return;
     }
     this.#last += 1;
     const question = this.#last;
     // One that does not answer must not hold the cancel for ever.
-    const timer = setTimeout(() => this.#settle(question, null), this.#deadlineMs);
+    const timer = setTimeout(() => this.#settle(question, null), this.#bounds.routeTimeoutMs);
     this.#open.set(question, { asker, asked, waitsFor: new Set(others), timer });
     for (const other of others) other.whose(question, key);
   }

@@ -10,8 +10,6 @@ import { chooseWorker } from './dispatch.ts';
 import { RouteQuestions } from './route-questions.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
-/** Clients that may wait for a worker to come back when none is there. */
-const maxWaitingClients = 1_024;
 const startDeadlineMs = 30_000;
 
 /** Resolves when all workers are ready. Rejects with what the first of them could not do. */
@@ -33,7 +31,7 @@ class Supervisor implements RunningService {
   readonly #kit: ServiceKit;
   readonly #config: CaptureProxyConfig;
   readonly #workers: readonly WorkerHandle[];
-  readonly #questions = new RouteQuestions(() => this.#workers);
+  readonly #questions: RouteQuestions;
   readonly #allReady = Promise.withResolvers<void>();
   readonly #waiting = new Set<Socket>();
   readonly #refused: (details: Readonly<Record<string, unknown>>, message: string) => void;
@@ -45,6 +43,7 @@ class Supervisor implements RunningService {
 
   constructor(config: CaptureProxyConfig, kit: ServiceKit) {
     this.#config = config;
+    this.#questions = new RouteQuestions(() => this.#workers, config.supervisor);
     this.#kit = kit;
     this.#refused = occasionally(10_000, (details, message) => kit.logger.error(details, message));
     // A supervisor that is made to exit takes its workers along; a supervisor that is killed is noticed by them.
@@ -134,7 +133,7 @@ class Supervisor implements RunningService {
   /** No worker is there: one is started anew within moments. */
   #keepWaiting(socket: Socket): void {
     if (this.#waiting.has(socket)) return;
-    if (this.#waiting.size >= maxWaitingClients) {
+    if (this.#waiting.size >= this.#config.supervisor.waitingClients) {
       this.#refused({ waiting: this.#waiting.size }, 'no worker process is there and too many clients wait: refused');
       socket.destroy();
       return;
@@ -165,12 +164,14 @@ class Supervisor implements RunningService {
       kind: 'counter',
       read: () => ofWorkers(({ restarts }) => restarts),
     });
-    metrics.register({
-      name: `${metricPrefix}_waiting_clients`,
-      help: 'Clients that wait because no worker process is there.',
-      kind: 'gauge',
-      read: () => this.#waiting.size,
-    });
+    const { waitingClients, routeQuestions } = this.#config.supervisor;
+    const gauge = (name: string, help: string, read: () => number): void => {
+      metrics.register({ name: `${metricPrefix}_${name}`, help, kind: 'gauge', read });
+    };
+    gauge('waiting_clients', 'Clients that wait because no worker process is there.', () => this.#waiting.size);
+    gauge('waiting_clients_limit', 'As many may wait, others are refused.', () => waitingClients);
+    gauge('route_questions', 'Cancels that wait to hear where their session is.', () => this.#questions.open);
+    gauge('route_questions_limit', 'As many may wait, others go as a new session would.', () => routeQuestions);
   }
 
   /** What the workers have registered is served here, by worker. */

@@ -113,7 +113,13 @@ describe('the batcher', () => {
     await clock.pass(1);
     assert.deepEqual(kafka.requests, [['a', 'c', 'b']]);
     assert.deepEqual(acknowledged, ['0@0=a', '0@1=c', '1@0=b']);
-    assert.deepEqual(batcher.stats(), { bufferedBytes: 0, bufferedRecords: 0, inFlightRequests: 0, inFlightBytes: 0, available: true });
+    assert.deepEqual(batcher.stats(), {
+      bufferedBytes: 0,
+      bufferedRecords: 0,
+      inFlightRequests: 0,
+      inFlightBytes: 0,
+      available: true,
+    });
   });
 
   it('cuts a partition’s request at its bytes and its records', async () => {
@@ -235,7 +241,13 @@ describe('the batcher', () => {
     for (const release of kafka.held) release();
     await clock.pass(100);
     assert.deepEqual(acknowledged, [], 'an answer that comes after the close changes nothing');
-    assert.deepEqual(batcher.stats(), { bufferedBytes: 0, bufferedRecords: 0, inFlightRequests: 0, inFlightBytes: 0, available: true });
+    assert.deepEqual(batcher.stats(), {
+      bufferedBytes: 0,
+      bufferedRecords: 0,
+      inFlightRequests: 0,
+      inFlightBytes: 0,
+      available: true,
+    });
   });
 
   it('accounts for every accepted record exactly once, in order, whatever Kafka does', async () => {
@@ -270,7 +282,13 @@ describe('the batcher', () => {
         );
       }
       assert.equal(lost.length, accepted.flat().filter((value) => value.includes('!')).length);
-      assert.deepEqual(batcher.stats(), { bufferedBytes: 0, bufferedRecords: 0, inFlightRequests: 0, inFlightBytes: 0, available: true });
+      assert.deepEqual(batcher.stats(), {
+        bufferedBytes: 0,
+        bufferedRecords: 0,
+        inFlightRequests: 0,
+        inFlightBytes: 0,
+        available: true,
+      });
     }
   });
 });

@@ -86,14 +86,14 @@ export const boundFlags: FlagTable = [
     limits.maxSettings,
     'settings remembered of a session; with more, its envelopes say that they depend on it',
   ),
-  flag('session-setting-bytes', 'BYTES', limits.maxSettingBytes, 'and their size'),
+  flag('session-setting-bytes', 'BYTES', limits.maxSettingBytes, 'and the size of those settings'),
   flag(
     'session-statements',
     'COUNT',
     limits.maxStatements,
     'prepared statements remembered of a session; what uses another depends on it',
   ),
-  flag('session-statement-bytes', 'BYTES', limits.maxStatementBytes, 'and their size'),
+  flag('session-statement-bytes', 'BYTES', limits.maxStatementBytes, 'and the size of those statements'),
   flag(
     'resync-pause',
     'SECONDS',
@@ -124,7 +124,7 @@ export const boundFlags: FlagTable = [
     supervisor.routeQuestions,
     'with --workers: cancels that wait to hear which server their session is on; further ones go as a new session would',
   ),
-  flag('route-timeout', 'SECONDS', supervisor.routeTimeoutMs / 1_000, 'and how long one waits at most'),
+  flag('route-timeout', 'SECONDS', supervisor.routeTimeoutMs / 1_000, 'and how long such a cancel waits at most'),
   flag(
     'waiting-clients',
     'COUNT',

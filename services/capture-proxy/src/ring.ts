@@ -150,6 +150,7 @@ export class RingConsumer {
   readonly #scratchWords: Int32Array;
   readonly #mask: number;
   #head: number;
+  #largestLook = 0;
   /** Of the records copied out, some hold secrets; some are cancels. */
   #secrets = false;
   #cancels = false;
@@ -166,8 +167,11 @@ export class RingConsumer {
     this.#scratchWords = new Int32Array(memoryOfOwn);
   }
 
-  get lookBytes(): number {
-    return this.#scratch.length;
+  /** The most that was taken at once since this was asked last. */
+  takeLargestLook(): number {
+    const largest = this.#largestLook;
+    this.#largestLook = 0;
+    return largest;
   }
 
   /** Bytes waiting. */
@@ -179,6 +183,7 @@ export class RingConsumer {
   drain(handler: RingHandler): number {
     const copied = Math.min(this.backlogBytes(), this.#scratch.length);
     if (copied === 0) return 0;
+    if (copied > this.#largestLook) this.#largestLook = copied;
     this.#copyOut(copied);
     const whole = this.#wholeRecords(copied);
     if (this.#secrets) this.#blankSecrets(whole);

@@ -149,7 +149,7 @@ export class CaptureWorker {
       buffers: {
         assembly: this.#sessions.bufferedBytes(),
         ...this.#sessions.contexts(),
-        look: this.#ring.lookBytes,
+        look: this.#ring.takeLargestLook(),
         gathering: this.#publisher.gatheringBytes,
         ...this.#outbox.memory,
         spool: spool.sizeBytes,

@@ -55,7 +55,10 @@ export function explainDifferences(batches: readonly EnvelopeBatch[], results: r
     diverged.add(keyOf(result));
     if (first.race) race += 1;
     else unmarked += 1;
-    const spans = (transactions.get(keyOf(result))?.spans ?? []).slice(0, first.exchange + 1);
+    const played = (transactions.get(keyOf(result))?.spans ?? []).slice(0, first.exchange + 1);
+    // Played again after a failure, it has seen what came while it was open in production.
+    const spans =
+      result.order === 'retried' ? wholeSpans(transactions.get(keyOf(result))?.spans ?? [], played) : played;
     const rows = spans.flatMap((span) => span.rows);
     const serialization = [first.captured?.sqlState, first.replayed?.sqlState].includes('40001');
     if (
@@ -100,6 +103,11 @@ function spanOf(session: string, { request, afterSeq, doneSeq }: Exchange): Span
     afterSeq: Number(afterSeq),
     doneSeq: Number(doneSeq),
   };
+}
+
+function wholeSpans(all: readonly Span[], played: readonly Span[]): readonly Span[] {
+  const [afterSeq, doneSeq] = [all[0]?.afterSeq ?? 0, all.at(-1)?.doneSeq ?? 0];
+  return played.map((span) => ({ ...span, afterSeq, doneSeq }));
 }
 
 /** Reads too: under SERIALIZABLE they decide who fails. */

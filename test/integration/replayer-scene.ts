@@ -57,6 +57,7 @@ export class ReplayerScene {
   readonly #services: SpawnedService[] = [];
   readonly #cleanUps: (() => Promise<void>)[] = [];
   #proxy: SpawnedService | null = null;
+  #otherProxy: SpawnedService | null = null;
 
   private constructor(brokers: string, client: KafkaClient, admin: Admin) {
     this.brokers = brokers;
@@ -80,25 +81,40 @@ export class ReplayerScene {
   async #startProxy(server: PostgresAddress, partitions: number, flags: readonly string[]): Promise<void> {
     const database = await createDatabase(server, { after: (work) => this.#cleanUps.push(work) });
     this.sourceUrl = database.url;
-    this.#proxy = await this.#spawn([
-      'capture-proxy',
-      ...['--listen', '127.0.0.1:0', '--source', `${server.host}:${server.port}`, '--source-name', this.source],
-      ...['--brokers', this.brokers, '--node', 'test', '--partitions', String(partitions)],
-      ...flags,
-    ]);
-    const { listen } = JSON.parse(await this.#proxy.waitForLine(/"ready":true/)) as { listen: string };
-    const through = new URL(database.url);
-    through.host = listen;
-    this.proxyUrl = through.href;
+    const { proxy, url } = await this.#proxyTo(database.url, 'test', ['--partitions', String(partitions), ...flags]);
+    this.#proxy = proxy;
+    this.proxyUrl = url;
     await waitFor(async () => (await this.admin.partitionCounts([envelopesTopic(this.source)])).size > 0, {
       what: 'the envelopes topic',
     });
   }
 
-  /** After it, all that went through the proxy is in Kafka. */
+  async #proxyTo(database: string, node: string, flags: readonly string[]) {
+    const proxy = await this.#spawn([
+      'capture-proxy',
+      ...['--listen', '127.0.0.1:0', '--source', new URL(database).host, '--source-name', this.source],
+      ...['--brokers', this.brokers, '--node', node, ...flags],
+    ]);
+    const { listen } = JSON.parse(await proxy.waitForLine(/"ready":true/)) as { listen: string };
+    const through = new URL(database);
+    through.host = listen;
+    return { proxy, url: through.href };
+  }
+
+  /** Another proxy before the same source; its address. */
+  async startOtherProxy(): Promise<string> {
+    const partitions = (await this.admin.offsets(envelopesTopic(this.source))).length;
+    const { proxy, url } = await this.#proxyTo(this.sourceUrl, 'other', ['--partitions', String(partitions)]);
+    this.#otherProxy = proxy;
+    return url;
+  }
+
+  /** After it, all that went through the proxies is in Kafka. */
   async stopProxy(): Promise<void> {
-    const exit = await this.#proxy?.stop({ graceMs: 60_000 });
-    assert.equal(exit?.code, 0, exit?.lastLogLines.join('\n'));
+    for (const proxy of [this.#proxy, this.#otherProxy]) {
+      const exit = await proxy?.stop({ graceMs: 60_000 });
+      assert.equal(exit?.code ?? 0, 0, exit?.lastLogLines.join('\n'));
+    }
   }
 
   async newMirror(server?: PostgresAddress): Promise<Mirror> {

@@ -9,6 +9,7 @@ import { transactionOutcomes } from './outcomes.ts';
 const count = z.number().int().nonnegative();
 const atMs = z.number().nonnegative();
 const offset = z.string().regex(/^\d{1,19}$/);
+const micros = z.string().regex(/^\d{1,16}$/);
 
 /** running: a process plays it; stopped: can be resumed; finished: every transaction is accounted for; failed: it ended otherwise. */
 export const runStates = ['running', 'stopped', 'finished', 'failed'] as const;
@@ -25,6 +26,15 @@ export type RunSettings = z.infer<typeof runSettingsSchema>;
 
 /** Envelope offsets [from, to) of one partition, and the transactions of the window in them. from = to: none. */
 const runRangeSchema = z.object({ from: offset, to: offset, transactions: count });
+
+/** A capture worker that has transactions in the window, and when the first of them began: on the wall clock and on its own. */
+const runCaptureSchema = z.object({
+  captureNode: z.string(),
+  incarnation: z.string(),
+  worker: count,
+  beginsAtUs: micros,
+  beginsAtMonoUs: micros,
+});
 
 /** One run of one mirror. Key: `run/<environment>/<mirror>/<run>`. */
 export const runSnapshotSchema = z.object({
@@ -52,7 +62,9 @@ export const runSnapshotSchema = z.object({
   /** Per envelopes partition. */
   ranges: z.record(z.string(), runRangeSchema),
   /** Captured time (µs since the epoch, decimal) at which the last start began: pacing counts from there. */
-  beginsAtUs: z.string().regex(/^\d{1,16}$/),
+  beginsAtUs: micros,
+  /** Whom ordered pacing waits for. */
+  captures: z.array(runCaptureSchema).optional(),
   /** So far: captured = the sum of these + in flight. */
   outcomes: z.object(
     Object.fromEntries(transactionOutcomes.map((name) => [name, count])) as Record<
@@ -62,6 +74,7 @@ export const runSnapshotSchema = z.object({
   ),
 });
 export type RunSnapshot = z.infer<typeof runSnapshotSchema>;
+export type RunCapture = z.infer<typeof runCaptureSchema>;
 
 /** A source that was made from a file. Key: `import/<source>`. While `importing`, its topic is incomplete. */
 export const importSnapshotSchema = z.object({

@@ -37,9 +37,11 @@ export const outcomeReasons = {
 
 /**
  * How a transaction's place among other sessions' was kept. `givenUp`: an exchange of it was sent although something that production
- * had answered before was not answered here, because waiting had a bound; `outOfOrder`: the same where nobody waits (timed, asap).
+ * had answered before was not answered here, because waiting had a bound; `outOfOrder`: the same where nobody waits (timed, asap);
+ * `rolledBack`: production failed to commit it, so a ROLLBACK was sent; `retried`: played again from its beginning, nothing of it having
+ * been committed. The first that holds is said.
  */
-export const orderMarks = ['', 'givenUp', 'outOfOrder'] as const;
+export const orderMarks = ['givenUp', 'outOfOrder', 'rolledBack', 'retried', ''] as const;
 export type OrderMark = (typeof orderMarks)[number];
 
 /** What comparing one statement came to. */

@@ -13,6 +13,9 @@ export const pacingMeasuredSchema = z.object({
   orderGivenUp: count,
   /** Exchanges sent out of order where nobody waits (timed, asap). */
   outOfOrder: count,
+  /** With ordered: transactions played again from their beginning, each time; those rolled back because production failed to commit them. */
+  retried: count.optional(),
+  rolledBack: count.optional(),
   /** Transactions with a difference that were replayed out of order, or overlapped by another session's write in production. */
   divergedByOrder: count,
 });

@@ -1,6 +1,6 @@
 // Turns a finished flight into the statement comparisons of its exchange, and keeps what they say of its transaction.
 import { AnswerDigester } from '@mirrorstream/compare';
-import { AnswerStorage, type Exchange } from '@mirrorstream/envelope';
+import { AnswerStorage, type Exchange, type ObservationDraft } from '@mirrorstream/envelope';
 import { AnswerWindow, type DifferenceWindow } from './answer-window.ts';
 import type { Flight } from './flights.ts';
 import type { PartWork } from './lane-work.ts';
@@ -10,6 +10,15 @@ import { textOfStatement } from './request-walk.ts';
 import { compareExchange, type KeptRaws, type StatementComparison } from './stage-one.ts';
 
 const QUERY_CANCELED = '57014';
+
+/** An exchange of a part, answered. */
+export interface Answered {
+  readonly flight: Flight;
+  readonly exchange: Exchange;
+  readonly owner: PartWork;
+  readonly statements: readonly StatementComparison[];
+  readonly cancelled: boolean;
+}
 
 export class FlightJudge {
   readonly #rawCapBytes: number;
@@ -28,36 +37,56 @@ export class FlightJudge {
   }
 
   /** The flight that ended this part's exchange is over. */
-  judge(flight: Flight, exchange: Exchange, owner: PartWork): void {
-    const { tally } = owner;
-    const replayed = flight.observations;
-    const captured = capturedObservations(exchange.answer, this.#digester);
+  compare(flight: Flight, exchange: Exchange, owner: PartWork): Answered {
     const cancelled = this.wasCancelled(exchange);
     const statements = compareExchange({
       exchange: exchange.index,
-      captured,
+      captured: capturedObservations(exchange.answer, this.#digester),
       capturedUnanswered: exchange.doneUs === 0n,
-      replayed,
+      replayed: flight.observations,
       sql: (statement) => textOfStatement(flight.texts, statement),
-      excuse: owner.excuse || (cancelled || tally.cancelMissed ? 'cancelled' : ''),
+      excuse: owner.excuse || (cancelled || owner.tally.cancelMissed ? 'cancelled' : ''),
       raws: rawsOf(flight, exchange, this.#rawCapBytes),
     });
+    return { flight, exchange, owner, statements, cancelled };
+  }
+
+  /** What production answered. */
+  captured({ answer }: Exchange): readonly ObservationDraft[] {
+    return capturedObservations(answer, this.#digester);
+  }
+
+  /** It stays so. */
+  keep({ flight, exchange, owner, statements, cancelled }: Answered): void {
+    const { tally } = owner;
     tally.cancelMissed ||= cancelled && statements.some(({ equal }) => !equal);
     this.#order?.answered(exchange);
-    owner.raced ||= statements.some(isDifferent) && this.#hasRaced(owner, exchange);
+    owner.raced ||= statements.some(isDifferent) && (owner.rolledBack || this.#hasRaced(owner, exchange, statements));
     const excused = owner.raced && this.#order?.keeps === true;
     for (const statement of statements)
       owner.statements.push(excused && isDifferent(statement) ? { ...statement, race: true } : statement);
-    tally.add(replayed, flight.status !== '');
+    tally.add(flight.observations, flight.status !== '');
   }
 
-  #hasRaced({ envelope }: PartWork, exchange: Exchange): boolean {
+  /**
+   * Who fails for the order of transactions is decided by all that overlapped the transaction, not one statement of it; and what was
+   * played again after a failure has seen what came between.
+   */
+  #hasRaced({ envelope, failures }: PartWork, exchange: Exchange, statements: readonly StatementComparison[]): boolean {
     const order = this.#order;
-    return order !== undefined && envelope.exchanges.some((it) => it.index <= exchange.index && order.raced(it));
+    if (order === undefined) return false;
+    const whole =
+      failures > 0 ||
+      statements.some(({ captured, replayed }) => lostRace(captured.sqlState) !== lostRace(replayed.sqlState));
+    return envelope.exchanges.some((it) => (whole || it.index <= exchange.index) && order.raced(it));
   }
 }
 
-const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';
+const lostRaces: ReadonlySet<string> = new Set(['40001', '40P01']);
+/** serialization_failure, deadlock_detected: an application plays the transaction again. */
+export const lostRace = (sqlState: string): boolean => lostRaces.has(sqlState);
+
+export const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';
 
 /**
  * Both answers whole, with the first statement that asks. Where one of them is larger than the cap: of the statement whose rows differ

@@ -4,6 +4,7 @@ export * from './done-ledger.ts';
 export { LagHistogram } from './lag-histogram.ts';
 export { Lane } from './lane.ts';
 export { LaneResults } from './lane-results.ts';
+export type { RetryRules } from './lane-retry.ts';
 export * from './lane-types.ts';
 export { queuedBytes } from './lane-work.ts';
 export * from './offset-tracker.ts';
@@ -19,5 +20,5 @@ export { mayShed, nextShedding, notShedding, type SheddingState } from './sheddi
 export type { Skip } from './skip.ts';
 export * from './stage-one.ts';
 export { StatementTable } from './statement-table.ts';
-export type { SqlShapes } from './transaction-facts.ts';
+export { type SqlShapes, transactionFacts } from './transaction-facts.ts';
 export { looksAtTransactions } from './transaction-filter.ts';

@@ -12,6 +12,7 @@ class SternGate implements OrderGate {
   open = false;
   mark: OrderMark = '';
   hasRaced = false;
+  hasWriteToCome = false;
   readonly told: string[] = [];
 
   mayGo(exchange: Exchange): boolean {
@@ -30,6 +31,15 @@ class SternGate implements OrderGate {
   }
   raced(): boolean {
     return this.hasRaced;
+  }
+  retried(exchange: Exchange): void {
+    this.told.push(`retried ${exchange.index}`);
+  }
+  awaitsWrite(): boolean {
+    return this.hasWriteToCome;
+  }
+  rolledBack(exchange: Exchange): void {
+    this.told.push(`rolled back ${exchange.index}`);
   }
   heard(): string[] {
     return this.told.splice(0);

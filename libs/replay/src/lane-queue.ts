@@ -169,6 +169,22 @@ export class LaneQueue {
     this.rewind();
   }
 
+  /** Whether sending has come no further than this work. */
+  isNewest(work: PartWork): boolean {
+    return this.current === work || (this.#works[this.#cursor - 1] === work && this.atWorkStart);
+  }
+
+  /** Goes out in the place of the piece at the cursor. */
+  replacePiece(work: PartWork, piece: Piece): void {
+    work.pieces[this.#pieceAt] = piece;
+  }
+
+  /** The newest work begins anew. */
+  goBack(work: PartWork): void {
+    if (this.current !== work) this.#cursor -= 1;
+    this.rewind();
+  }
+
   /** The connection is gone: what is at the cursor would begin anew. */
   rewind(): void {
     this.#pieceAt = 0;

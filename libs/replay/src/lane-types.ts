@@ -2,6 +2,7 @@
 
 import type { OrderMark, outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
 import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
+import type { RetryRules } from './lane-retry.ts';
 import type { OrderGate } from './order/coordinator.ts';
 import type { Pacing } from './pacing.ts';
 import type { Skip } from './skip.ts';
@@ -34,6 +35,8 @@ export interface LaneOptions {
   readonly schedule?: { add(lagUs: number): void };
   /** Where the order across sessions is kept or watched. */
   readonly order?: OrderGate;
+  /** Where the order is kept: when a transaction that lost a race is played again. Absent: never. */
+  readonly retry?: RetryRules;
   /** Of the mirror's answer to one exchange, kept in case it differs. */
   readonly rawCapBytes: number;
   /** A client that waited for a reply in mid-exchange waits at most this long here, where that reply may never come. */

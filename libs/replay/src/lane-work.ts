@@ -34,7 +34,7 @@ export interface PartWork {
   readonly place: RecordPlace;
   readonly envelope: Envelope;
   readonly seq: number;
-  readonly pieces: readonly Piece[];
+  readonly pieces: Piece[];
   readonly sizeBytes: number;
   /** It will not be played, or was not to its end. */
   failed: FailedReason | null;
@@ -48,6 +48,14 @@ export interface PartWork {
   readonly statements: StatementComparison[];
   /** From an exchange on that differs: a write of another session overlapped it or one before it in production. */
   raced: boolean;
+  /** How often it was played again from its beginning because it failed here, and because it read too early. */
+  failures: number;
+  rereads: number;
+  /** Of what is to be played again: not before this exchange may go, nor before that moment. */
+  retriedFor: Exchange | null;
+  notBeforeUs: number;
+  /** Its last exchange is a ROLLBACK, whatever production's client sent. */
+  rolledBack: boolean;
   /** Of its transaction, shared by all parts. */
   readonly tally: OutcomeTally;
   /** Why a difference in its answers proves nothing. */
@@ -106,9 +114,23 @@ export function partWork(
     doneAtUs: 0,
     statements: [],
     raced: false,
+    failures: 0,
+    rereads: 0,
+    retriedFor: null,
+    notBeforeUs: 0,
+    rolledBack: false,
     tally,
     excuse: '',
   };
+}
+
+/** Nothing of it has happened. */
+export function beginAnew(work: PartWork): void {
+  work.statements.length = 0;
+  work.finishedPieces = 0;
+  work.sentAtUs = 0;
+  work.raced = false;
+  work.tally.reset();
 }
 
 function pieceOf(envelope: Envelope, exchange: Exchange): Piece {

@@ -9,8 +9,9 @@ import { type Flight, isUnanswered } from './flights.ts';
 import { LaneClock } from './lane-clock.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { LaneReports } from './lane-reports.ts';
+import { LaneRetries, rollback, rollbackPiece } from './lane-retry.ts';
 import type { CloseHow, FailedReason, LaneEffect, LaneInput, LaneOptions } from './lane-types.ts';
-import type { PartWork, Piece } from './lane-work.ts';
+import { beginAnew, type PartWork, type Piece } from './lane-work.ts';
 import { MirrorLine } from './mirror-line.ts';
 import { scheduleLagUs } from './pacing.ts';
 import { type BindingReason, SessionBinding } from './session-binding.ts';
@@ -33,6 +34,7 @@ export class Lane {
   readonly #line: MirrorLine;
   readonly #reports: LaneReports;
   readonly #judge: FlightJudge;
+  readonly #retries: LaneRetries;
 
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
   #held = false;
@@ -59,6 +61,7 @@ export class Lane {
     this.#queue = new LaneQueue((envelope) => options.order?.settled(envelope));
     this.#reports = new LaneReports(options, this.#queue, this.#clock, (effect) => this.#out.push(effect));
     this.#judge = new FlightJudge(options.rawCapBytes, options.order);
+    this.#retries = new LaneRetries(options.order, options.retry);
     this.#line = new MirrorLine(options, this.#clock, {
       onDone: (flight) => this.#flightDone(flight),
       out: (effect) => this.#out.push(effect),
@@ -250,6 +253,10 @@ export class Lane {
     const dueAtUs = this.#options.pacing.dueAtUs(chunk.capturedAtUs, this.#clock.nowUs);
     if (!this.#clock.reached(dueAtUs)) return false;
     if (this.#line.isBlocked || this.#held || !this.#line.mayFollow(piece, this.#queue.atPieceStart)) return false;
+    if (this.#queue.atPieceStart && this.#mustRollBack(work, piece)) {
+      this.#rollBack(work, piece);
+      return true;
+    }
     if (work.sentAtUs === 0) this.#begun(work, dueAtUs);
     if (dueAtUs > 0) this.#options.schedule?.add(scheduleLagUs(dueAtUs, this.#clock.nowUs));
     if (this.#queue.atPieceStart) this.#options.order?.sent(piece.exchange, this.#clock.nowUs);
@@ -286,7 +293,29 @@ export class Lane {
   #isInTurn(work: PartWork): boolean {
     const { order } = this.#options;
     if (order === undefined || !this.#queue.atPieceStart) return true;
-    return order.mayGo(this.#queue.piece(work).exchange, this.#clock.nowUs);
+    if (!this.#clock.reached(work.notBeforeUs)) return false;
+    return order.mayGo(work.retriedFor ?? this.#queue.piece(work).exchange, this.#clock.nowUs);
+  }
+
+  /** It is open here, and would be committed. */
+  #mustRollBack(work: PartWork, { exchange }: Piece): boolean {
+    if (this.#line.flights.size > 0 || this.#mirrorStatus !== 'T') return false;
+    return this.#retries.mustRollBack(work, exchange, () => this.#judge.captured(exchange));
+  }
+
+  #rollBack(work: PartWork, piece: Piece): void {
+    work.rolledBack = true;
+    this.#queue.replacePiece(work, rollbackPiece(piece));
+    this.#options.order?.rolledBack(piece.exchange);
+  }
+
+  /** From its beginning, and nothing of it remains on the mirror. */
+  #playAgain(work: PartWork, { status }: Flight): void {
+    beginAnew(work);
+    if (status !== 'I') this.#line.sendContext(rollback);
+    this.#queue.goBack(work);
+    this.#history.takenBack(work.seq);
+    this.#open = null;
   }
 
   /** Whether this part can begin on the connection as it is, and what has to be done before. */
@@ -351,6 +380,7 @@ export class Lane {
 
   #begun(work: PartWork, dueAtUs: number): void {
     work.sentAtUs = this.#clock.nowUs;
+    work.retriedFor = null;
     work.excuse = this.#history.excuse(work.envelope);
     work.scheduledAtUs = dueAtUs === 0 ? this.#clock.nowUs : dueAtUs;
     this.#fruitless = 0;
@@ -371,7 +401,13 @@ export class Lane {
     this.#mirrorStatus = flight.status;
     this.#activeAtUs = this.#clock.nowUs;
     if (owner === null || exchange === null || this.#purpose === 'abandoned') return;
-    this.#judge.judge(flight, exchange, owner);
+    const answered = this.#judge.compare(flight, exchange, owner);
+    const isLast = this.#line.flights.size === 0 && this.#queue.isNewest(owner);
+    if (isLast && this.#retries.wants(answered, this.#clock.nowUs)) {
+      this.#playAgain(owner, flight);
+      return;
+    }
+    this.#judge.keep(answered);
     owner.finishedPieces += 1;
     owner.doneAtUs = this.#clock.nowUs;
   }

@@ -53,6 +53,11 @@ export class SessionHistory {
     this.#played = seq;
   }
 
+  /** The mirror has taken it back: the session is where it was before. */
+  takenBack(seq: number): void {
+    this.#played = seq - 1;
+  }
+
   /** It was not played, and is not going to be. */
   skipped(seq: number, harmless: boolean): void {
     if (!harmless) this.#missing = REQUIRED | HELPFUL;

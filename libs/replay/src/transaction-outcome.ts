@@ -19,6 +19,14 @@ export class OutcomeTally {
     if (!answered) this.#unanswered = true;
   }
 
+  /** It begins anew. */
+  reset(): void {
+    this.cancelMissed = false;
+    this.#failed = false;
+    this.#lastTag = '';
+    this.#unanswered = false;
+  }
+
   outcome(): TransactionOutcome {
     if (this.#unanswered) return TransactionOutcome.UNKNOWN;
     if (this.#failed && this.#lastTag !== 'COMMIT') return TransactionOutcome.FAILED;

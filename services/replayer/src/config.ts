@@ -2,7 +2,14 @@
 import { hostname } from 'node:os';
 import { checkName, type MirrorSettings } from '@mirrorstream/domain';
 import type { KafkaConnectionOptions } from '@mirrorstream/kafka';
-import { leastSpeed, mostSpeed, type OrderOptions, overlapRules, type PacingOptions } from '@mirrorstream/replay';
+import {
+  leastSpeed,
+  mostSpeed,
+  type OrderOptions,
+  overlapRules,
+  type PacingOptions,
+  type RetryRules,
+} from '@mirrorstream/replay';
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
 import { admissionFlags, parseAdmission } from './admission/admission-flags.ts';
@@ -41,6 +48,8 @@ export interface ReplayerLimits extends TargetLimits {
   readonly idleLaneMs: number;
   /** Transactions of a session that the mirror may have got without Kafka having their results: what a new owner may repeat. */
   readonly duplicateWindow: number;
+  /** With ordered: how often a transaction that lost a race is played again. */
+  readonly orderRetries: Omit<RetryRules, 'onlyReads'>;
   /** A replayer that is not heard of for so long loses its partitions to the others of its mirror. */
   readonly groupSessionTimeoutMs: number;
   /** When starting: for what the control topic says; then the flags hold until it can be read. */
@@ -215,6 +224,8 @@ function orderOf(values: z.infer<typeof valuesSchema>): OrderOptions {
     silenceUs: values['order-silence-ms'] * 1000,
     overlapWaitUs: 20_000,
     headStartUs: 2_000,
+    unblockedWaitUs: 5_000,
+    readLeadUs: 50,
     clockUncertaintyUs: 20_000,
     maxWrites: 4_000,
   };
@@ -230,6 +241,7 @@ function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, ke
     unansweredWaitMs: 5_000,
     exchangeTimeoutMs: values['exchange-timeout-ms'],
     idleLaneMs: values['idle-lane-ms'],
+    orderRetries: { failures: 12, yieldAfter: 3, rereads: 3 },
     duplicateWindow: values['duplicate-window'],
     groupSessionTimeoutMs: values['group-session-timeout-ms'],
     controlWaitMs: 5_000,

@@ -1,13 +1,15 @@
 // What the lanes of a replayer have in common.
+import type { Envelope } from '@mirrorstream/envelope';
 import { createPacing, type LagHistogram, type LaneOptions } from '@mirrorstream/replay';
 import type { ReplayerConfig } from './config.ts';
 import type { RunPlan } from './run-plan.ts';
 
 export function laneOptionsOf(
-  { pacing, limits, target, replayCancels }: ReplayerConfig,
+  { pacing, order, limits, target, replayCancels }: ReplayerConfig,
   plan: RunPlan | null,
   schedule: LagHistogram,
   isCrowded: () => boolean,
+  onlyReads: (envelope: Envelope) => boolean,
 ): Omit<LaneOptions, 'sessionId'> {
   return {
     pacing: createPacing({ ...pacing, ...(plan === null ? {} : { beginsAtUs: plan.beginsAtUs }) }),
@@ -19,6 +21,7 @@ export function laneOptionsOf(
     idleMs: limits.idleLaneMs,
     ...(target.lanes === 'session' ? {} : { pool: { isCrowded, sliceMs: limits.sliceMs } }),
     replayCancels,
+    ...(order.keeps ? { retry: { ...limits.orderRetries, onlyReads } } : {}),
     duplicateWindow: limits.duplicateWindow,
   };
 }

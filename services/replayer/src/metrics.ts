@@ -130,6 +130,16 @@ export function replayerMetrics({
       'Overlapping exchanges not waited for to the end',
       () => order.order.overlapsPassed,
     ),
+    counter(
+      'order_retried',
+      'Times a transaction was played again from its beginning, nothing of it having been committed',
+      () => order.order.counts.retried,
+    ),
+    counter(
+      'order_rolled_back',
+      'Transactions rolled back because production failed to commit them',
+      () => order.order.counts.rolledBack,
+    ),
     counter('out_of_order', 'Exchanges sent out of order where nobody waits', () => order.order.counts.outOfOrder),
     counter(
       'diverged_by_order',

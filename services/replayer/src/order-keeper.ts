@@ -1,4 +1,5 @@
 // The coordinator's shell: looks again when something moved or time passed, and exchanges progress with the mirror's other replayers.
+import type { RunCapture } from '@mirrorstream/domain';
 import type { Envelope, EnvelopeBatch } from '@mirrorstream/envelope';
 import {
   type CaptureOrigin,
@@ -54,6 +55,12 @@ export class OrderKeeper {
     for (const origin of origins) this.order.expect(origin);
   }
 
+  /** Of a run: whom its window holds, and from when on. */
+  begins(captures: Iterable<RunCapture>): void {
+    for (const capture of captures)
+      this.order.begins(capture, Number(capture.beginsAtUs), Number(capture.beginsAtMonoUs));
+  }
+
   /** Envelopes of a batch that are to be played, and what it promises; before any lane has them. */
   read(batch: EnvelopeBatch, envelopes: readonly Envelope[]): void {
     for (const envelope of envelopes) this.order.read(batch, envelope);
@@ -80,6 +87,15 @@ export class OrderKeeper {
       ...gate,
       answered: (exchange) => {
         gate.answered(exchange);
+        this.moved();
+      },
+      awaitsWrite: (exchange, nowUs) => {
+        const awaits = gate.awaitsWrite(exchange, nowUs);
+        if (awaits) this.moved();
+        return awaits;
+      },
+      retried: (exchange, yields) => {
+        gate.retried(exchange, yields);
         this.moved();
       },
       settled: (envelope) => {

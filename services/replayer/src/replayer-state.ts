@@ -81,6 +81,8 @@ function pacingOf({ config, schedule, order }: ReplayerState): NonNullable<Repla
     scheduleLagMs: { sends: schedule.total, p50, p99, max: schedule.largestUs / 1000 },
     orderGivenUp: counts.givenUp,
     outOfOrder: counts.outOfOrder,
+    retried: counts.retried,
+    rolledBack: counts.rolledBack,
     divergedByOrder,
   };
 }

@@ -115,7 +115,8 @@ export class Replayer implements RunningService {
       ({ number }) => !this.#order.keeps || this.#order.order.isAhead(number),
     );
     this.#order = new OrderKeeper(parts.partitionCount, config.order, nowUs, () => this.#backpressure.look());
-    if (config.order.keeps && parts.plan === null) this.#order.expect(parts.source.captures);
+    if (parts.plan !== null) this.#order.begins(parts.plan.captures);
+    else if (config.order.keeps) this.#order.expect(parts.source.captures);
     this.#admission = this.#createAdmission();
     // A run over the past is what it was planned to be.
     this.#control = run === liveRun ? this.#createControl() : null;
@@ -145,7 +146,13 @@ export class Replayer implements RunningService {
     });
     const [gate, connector, alarm] = [this.#gate, this.#connector, this.#alarm];
     this.#lanes = new Lanes({
-      options: laneOptionsOf(config, plan, this.#schedule, () => gate.isCrowded),
+      options: laneOptionsOf(
+        config,
+        plan,
+        this.#schedule,
+        () => gate.isCrowded,
+        (envelope) => admission.onlyReads(envelope),
+      ),
       pooled: config.target.lanes !== 'session',
       ...{ gate, connector, alarm, order, backpressure, assignment, admission, work, logger },
     });
@@ -295,6 +302,7 @@ export class Replayer implements RunningService {
         live: run === liveRun,
         replayDelayMs: pacing.mode === 'timed' ? pacing.replayDelayMs : 0,
         maxSqlBytes: limits.maxSqlBytes,
+        looksAlways: pacing.mode === 'ordered',
       },
       {
         partitions: () => this.#assignment.partitions.values(),

@@ -1,5 +1,5 @@
 // A run over a window of the past: what it may play, as its plan in the status topic says.
-import { MirrorstreamError, type RunSnapshot, runKey } from '@mirrorstream/domain';
+import { MirrorstreamError, type RunCapture, type RunSnapshot, runKey } from '@mirrorstream/domain';
 import type { ReplayWindow } from '@mirrorstream/envelope';
 import type { KafkaClient, KafkaLogger } from '@mirrorstream/kafka';
 import { SnapshotReader } from '@mirrorstream/service-kit';
@@ -16,6 +16,7 @@ export interface RunPlan {
   readonly ranges: ReadonlyMap<number, RunRange>;
   /** Captured time at which this start of the run begins. */
   readonly beginsAtUs: number;
+  readonly captures: readonly RunCapture[];
 }
 
 export interface RunName {
@@ -75,5 +76,6 @@ function planOf(snapshot: RunSnapshot): RunPlan {
   const ranges = Object.entries(snapshot.ranges).map(
     ([partition, { from, to }]) => [Number(partition), { from: BigInt(from), to: BigInt(to) }] as const,
   );
-  return { window: snapshot.window, ranges: new Map(ranges), beginsAtUs: Number(snapshot.beginsAtUs) };
+  const { window, beginsAtUs, captures = [] } = snapshot;
+  return { window, ranges: new Map(ranges), beginsAtUs: Number(beginsAtUs), captures };
 }

@@ -16,6 +16,8 @@ import { type OverlapRule, overlapRules } from './overlap-queue.ts';
 const clockUncertaintyUs = 20;
 const patient: OrderOptions = {
   ...{ keeps: true, rule: 'free', waitUs: 1e12, silenceUs: 1e12, overlapWaitUs: 1e12, headStartUs: 1e12 },
+  readLeadUs: 0,
+  unblockedWaitUs: 0,
   ...{ clockUncertaintyUs, maxWrites: 1000 },
 };
 
@@ -204,6 +206,85 @@ describe('the order across sessions', () => {
     assert.equal(first.order.claim(1).sources[0]?.seq, Number.MAX_SAFE_INTEGER, 'all is answered, in both partitions');
     second.order.assign([]);
     assert.equal(second.order.size, 0);
+  });
+
+  it('of a window of the past waits for each worker from its first exchange on, and for nobody behind the window’s end', () => {
+    for (const seed of seeds) {
+      const random = seededRandom(seed);
+      const workers = [0, 0, 1];
+      const history = simulate({ random, workers, partitions: 3, sessions: 7, exchanges: 120, silent: [0, 1, 2] });
+      const all = [...history.happened.values()];
+      const begins = workers.flatMap((_, worker) => all.find((it) => it.worker === worker) ?? []);
+      const answered = new Set<string>();
+      const violations: string[] = [];
+      const onSent = (name: string): void => {
+        const sent = history.happened.get(name);
+        for (const it of all)
+          if (sent !== undefined && !answered.has(it.name) && answeredBefore(it, sent, clockUncertaintyUs))
+            violations.push(`${it.name} before ${name}`);
+      };
+      const stage = new PlayedReplayer(3, [0, 1, 2], workers, { ...patient, rule: 'mixed' }, onSent, begins);
+      const streams = history.streams.map((stream) => [...stream]);
+      const ended = new Set<number>();
+      for (let i = 0; i < 20_000 && (stage.sent.length < 120 || stage.underWay.length > 0); i++) {
+        const batch = (streams[Math.floor(random() * streams.length)] ?? []).shift();
+        if (batch !== undefined) stage.take(batch);
+        for (const partition of [0, 1, 2])
+          if (!ended.has(partition) && streams.every(([first]) => first?.partition !== partition)) {
+            ended.add(partition);
+            stage.order.endPartition(partition);
+            stage.order.advance(i);
+          }
+        const [name] = stage.underWay;
+        if (name === undefined || random() < 0.5) continue;
+        answered.add(name);
+        stage.answer(name);
+      }
+      assert.deepEqual([violations, stage.sent.length, stage.order.counts.givenUp], [[], 120, 0], `seed ${seed}`);
+    }
+  });
+
+  it('has a read that overlapped a write wait for it once more, and what comes later for the read', () => {
+    const history = simulate({ random: seededRandom(5), workers: [0], partitions: 1, sessions: 4, exchanges: 80 });
+    const overlapWaitUs = 10_000;
+    const stage = new PlayedReplayer(1, [0], [0], { ...patient, rule: 'mixed', overlapWaitUs });
+    const woken: string[] = [];
+    const gate = stage.order.gate(() => woken.push('woken'));
+    const exchanges = new Map<string, Exchange>();
+    for (const batch of history.streams.flat()) {
+      stage.take(batch);
+      for (const { record } of batch.records)
+        if (record.case === 'envelope') for (const it of record.value.exchanges) exchanges.set(exchangeName(it), it);
+    }
+    const exchangeOf = (name: string): Exchange => exchanges.get(name) as Exchange;
+    let asked = 0;
+    let bounds = 0;
+    for (let [name] = stage.underWay; name !== undefined; [name] = stage.underWay) {
+      const read = history.happened.get(name);
+      const exchange = exchangeOf(name);
+      if (read?.tag === 'SELECT 1' && gate.awaitsWrite(exchange, stage.nowUs)) {
+        asked += 1;
+        assert.equal(gate.mayGo(exchange, stage.nowUs), false);
+        stage.order.advance(stage.nowUs);
+        // Only now may the write go that it had overtaken.
+        for (let i = 0; i < 100 && woken.length < asked; i++) {
+          const other = stage.underWay.find((it) => it !== name);
+          if (other !== undefined) stage.answer(other);
+          else bounds += 1;
+          // The write may wait for what waits for the read.
+          if (other === undefined) stage.nowUs += 10 * overlapWaitUs;
+          stage.order.advance(stage.nowUs);
+        }
+        assert.equal(woken.length, asked, name);
+        assert.equal(gate.mayGo(exchange, stage.nowUs), true);
+        gate.retried(exchange, false);
+      }
+      stage.answer(name);
+    }
+    assert.ok(asked > 3 && bounds < asked / 2, `${asked} asked again, ${bounds} by their bound`);
+    assert.equal(stage.sent.length, 80);
+    assert.deepEqual([stage.order.counts.retried, stage.order.counts.givenUp, stage.order.waiting], [asked, 0, 0]);
+    assert.equal([...stage.marks.values()].filter((mark) => mark === 'retried').length > 0, true);
   });
 
   it('knows the writes of a long queue that are still to come, however few it remembers of those that are over', () => {

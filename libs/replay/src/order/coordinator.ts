@@ -3,6 +3,7 @@
 //
 // Nothing is sorted: each capture worker has a frontier (source-order.ts), and an exchange compares itself with all of them. So nothing
 // is held but a ticket per exchange that is queued anyway. What overlapped in production is ordered by a guess (overlap-queue.ts).
+import { type OrderMark, orderMarks } from '@mirrorstream/domain';
 import type { Envelope, EnvelopeBatch, Exchange } from '@mirrorstream/envelope';
 import { type OverlapOptions, OverlapQueue } from './overlap-queue.ts';
 import { ended, type Reach, SourceOrder, Waited } from './source-order.ts';
@@ -15,6 +16,8 @@ const MAX_SOURCES = 64;
 const SLOWER = 10;
 /** Others are asked over Kafka, which takes so many times longer than an answer. */
 const REMOTE_FACTOR = 10;
+/** A write that was overtaken by a read it overlapped may have to wait for others first. */
+const AWAITED_FACTOR = 10;
 
 export interface OrderOptions extends OverlapOptions {
   /** False: nobody waits; only what went out of order is marked. */
@@ -32,6 +35,10 @@ export interface OrderCounts {
   givenUp: number;
   /** The same where nobody waits, counted once per exchange. */
   outOfOrder: number;
+  /** Transactions played again from their beginning, each time. */
+  retried: number;
+  /** Rolled back here because production had failed to commit them. */
+  rolledBack: number;
 }
 
 /** What a replayer says to the others of its partitions. */
@@ -61,12 +68,26 @@ export interface OrderGate {
   sent(exchange: Exchange, nowUs: number): void;
   answered(exchange: Exchange): void;
   /** Nothing more of this envelope will be sent. Returns the mark of its exchanges, if one has one. */
-  settled(envelope: Envelope): OrderTicket['mark'];
+  settled(envelope: Envelope): OrderMark;
   /** Whether a write of another session overlapped this exchange in production. */
   raced(exchange: Exchange): boolean;
+  /** The transaction of this exchange is going to be played again, from its beginning. `yields`: nobody is to wait for it any more. */
+  retried(exchange: Exchange, yields: boolean): void;
+  /**
+   * Whether a write that overlapped this exchange in production will be seen here only later. If so, `mayGo` says no until it is, or its
+   * bound is over, and then the exchange may be sent once more.
+   */
+  awaitsWrite(exchange: Exchange, nowUs: number): boolean;
+  /** A ROLLBACK goes out for it. */
+  rolledBack(exchange: Exchange): void;
 }
 
+/** Of the marks of one transaction's exchanges, what its result says. */
+const weights = new Map<OrderMark, number>(orderMarks.toReversed().map((mark, i) => [mark, i]));
+const weight = (mark: OrderMark): number => weights.get(mark) ?? 0;
 const keyOf = ({ incarnation, worker }: CaptureOrigin): string => `${incarnation}/${worker}`;
+
+const clockOf = ({ captureNode, incarnation }: CaptureOrigin): string => `${captureNode}/${incarnation}`;
 
 interface SessionPlace {
   queued: number;
@@ -74,7 +95,7 @@ interface SessionPlace {
 }
 
 export class OrderCoordinator {
-  readonly counts: OrderCounts = { givenUp: 0, outOfOrder: 0 };
+  readonly counts: OrderCounts = { givenUp: 0, outOfOrder: 0, retried: 0, rolledBack: 0 };
   readonly #options: OrderOptions;
   readonly #partitionCount: number;
   readonly #tickets = new Map<Exchange, OrderTicket>();
@@ -144,6 +165,11 @@ export class OrderCoordinator {
     if (!this.#sources.has(key)) this.#expected.set(key, new Waited());
   }
 
+  /** Of a run: nothing of this capture worker lies in the window before that moment, and from there on it is waited for. */
+  begins(origin: CaptureOrigin, atUs: number, monoUs: number): void {
+    this.#newSource(keyOf(origin), clockOf(origin), atUs - monoUs, { seq: 0, monoUs: monoUs - 1 });
+  }
+
   /** Nothing more will be read of this partition: the end of a run's window. */
   endPartition(partition: number): void {
     this.#ended.add(partition);
@@ -153,9 +179,10 @@ export class OrderCoordinator {
   /** An envelope that is to be played; before any lane has it. */
   read(batch: EnvelopeBatch, envelope: Envelope): void {
     const source = this.#sourceOf(batch, envelope.startedAtUs, envelope.startedMonoUs);
-    const startedMonoUs = Number(envelope.startedMonoUs);
+    let hasWritten = envelope.part > 0;
     for (const exchange of envelope.exchanges) {
-      const ticket = this.#ticketOf(batch.partition, source, envelope, exchange, startedMonoUs);
+      const ticket = this.#ticketOf(batch.partition, source, envelope, exchange, hasWritten);
+      hasWritten ||= ticket.kind === 'write';
       this.#tickets.set(exchange, ticket);
       if (this.#options.keeps && this.#isLate(ticket)) this.#without(ticket, 1);
       if (ticket.doneSeq > 0) source.add(ticket);
@@ -217,12 +244,24 @@ export class OrderCoordinator {
       sent: (exchange, nowUs) => this.#sent(exchange, nowUs),
       answered: (exchange) => {
         const ticket = this.#tickets.get(exchange);
-        if (ticket !== undefined) this.#close(ticket);
+        if (ticket === undefined) return;
+        this.#close(ticket);
+        if (ticket.ends) this.#overlaps.ended();
       },
       settled: (envelope) => this.settled(envelope),
       raced: (exchange) => {
         const ticket = this.#tickets.get(exchange);
         return ticket !== undefined && this.#isRaced(ticket);
+      },
+      retried: (exchange, yields) => {
+        this.counts.retried += 1;
+        this.#note(exchange, 'retried');
+        if (yields) this.#yield(exchange);
+      },
+      awaitsWrite: (exchange, nowUs) => this.#awaitsWrite(exchange, nowUs),
+      rolledBack: (exchange) => {
+        this.counts.rolledBack += 1;
+        this.#note(exchange, 'rolledBack');
       },
     };
   }
@@ -233,17 +272,75 @@ export class OrderCoordinator {
     const inOrder = [...this.#waiters].sort(([a], [b]) => a.placeUs - b.placeUs);
     for (const [ticket, wake] of inOrder) {
       if (ticket.state === 'queued' && this.#isHeldUp(ticket, nowUs)) continue;
+      if (ticket.state === 'again' && this.#isAwaiting(ticket, nowUs)) continue;
       this.#waiters.delete(ticket);
-      if (ticket.state === 'queued') wake();
+      if (ticket.state === 'queued' || ticket.state === 'again') wake();
     }
   }
 
   #mayGo(exchange: Exchange, nowUs: number, wake: () => void): boolean {
     const ticket = this.#tickets.get(exchange);
-    if (!this.#options.keeps || ticket === undefined || ticket.state !== 'queued') return true;
-    if (!this.#isHeldUp(ticket, nowUs)) return true;
+    if (!this.#options.keeps || ticket === undefined) return true;
+    if (ticket.state === 'again' ? !this.#isAwaiting(ticket, nowUs) : ticket.state !== 'queued') {
+      if (ticket.state === 'again') Object.assign(ticket, { state: 'sent', sentAtUs: nowUs });
+      return true;
+    }
+    if (ticket.state === 'queued' && !this.#isHeldUp(ticket, nowUs)) return true;
     this.#waiters.set(ticket, wake);
     return false;
+  }
+
+  /** The next that ends a transaction among the writes that overlapped it. One answered long after it was not seen by it. */
+  #awaitsWrite(exchange: Exchange, nowUs: number): boolean {
+    const ticket = this.#tickets.get(exchange);
+    if (ticket === undefined || ticket.state !== 'sent') return false;
+    const { clockUncertaintyUs, overlapWaitUs } = this.#options;
+    let next: OrderTicket | null = null;
+    // A write that waits for this exchange: those at later places wait for that one.
+    let limitUs = Number.POSITIVE_INFINITY;
+    for (const other of this.#tickets.values()) {
+      if (other.kind !== 'write' || other.state === 'settled' || other.doneSeq === 0) continue;
+      if (comesBefore(ticket, other, clockUncertaintyUs)) limitUs = Math.min(limitUs, other.placeUs);
+      if (!other.ends) continue;
+      if (doneUs(other) > doneUs(ticket) + overlapWaitUs || !overlaps(ticket, other, clockUncertaintyUs)) continue;
+      if (next === null || other.placeUs < next.placeUs) next = other;
+    }
+    if (next === null || next.placeUs >= limitUs) return false;
+    const source = this.#sources.get(ticket.source);
+    // Behind that write now. What comes later waits for it as before.
+    const again = {
+      state: 'again',
+      awaits: next,
+      placeUs: next.placeUs,
+      inTheWaySinceUs: nowUs,
+      overdue: false,
+    } as const;
+    const moved = { ...ticket, ...again };
+    source?.overdue.delete(ticket);
+    ticket.state = 'settled';
+    this.#tickets.set(exchange, moved);
+    source?.add(moved);
+    this.#overlaps.add(moved);
+    return true;
+  }
+
+  #isAwaiting({ awaits, inTheWaySinceUs }: OrderTicket, nowUs: number): boolean {
+    if (awaits === null || awaits.state === 'settled') return false;
+    return nowUs - inTheWaySinceUs < this.#options.overlapWaitUs * AWAITED_FACTOR;
+  }
+
+  #yield(exchange: Exchange): void {
+    const ticket = this.#tickets.get(exchange);
+    if (ticket === undefined || ticket.overdue || ticket.doneSeq === 0) return;
+    ticket.overdue = true;
+    ticket.passed = true;
+    this.#sources.get(ticket.source)?.overdue.add(ticket);
+  }
+
+  /** An order that was given up says more. */
+  #note(exchange: Exchange, mark: OrderMark): void {
+    const ticket = this.#tickets.get(exchange);
+    if (ticket !== undefined && ticket.mark !== 'givenUp') ticket.mark = mark;
   }
 
   #isRaced(ticket: OrderTicket): boolean {
@@ -342,12 +439,12 @@ export class OrderCoordinator {
   // Bookkeeping -----------------------------------------------------------------------------------------------------
 
   /** Nothing more of this envelope will be sent. Returns the mark of its exchanges, if one has one. */
-  settled(envelope: Envelope): OrderTicket['mark'] {
-    let mark: OrderTicket['mark'] = '';
+  settled(envelope: Envelope): OrderMark {
+    let mark: OrderMark = '';
     for (const exchange of envelope.exchanges) {
       const ticket = this.#tickets.get(exchange);
       if (ticket === undefined) continue;
-      if (ticket.mark !== '') mark = ticket.mark;
+      if (weight(ticket.mark) > weight(mark)) mark = ticket.mark;
       this.#settle(exchange, ticket);
     }
     return mark;
@@ -373,14 +470,16 @@ export class OrderCoordinator {
     source: SourceOrder,
     envelope: Envelope,
     exchange: Exchange,
-    startedMonoUs: number,
+    hasWritten: boolean,
   ): OrderTicket {
+    const startedMonoUs = Number(envelope.startedMonoUs);
     const doneSeq = Number(exchange.doneSeq);
     const sentMonoUs = startedMonoUs + Number(exchange.sentUs);
     const doneMonoUs = doneSeq === 0 ? 0 : startedMonoUs + Number(exchange.doneUs);
     const kind = kindOf(exchange, envelope);
     const lost = lostRace(exchange);
-    const replyMonoUs = startedMonoUs + Number(exchange.firstReplyUs || exchange.doneUs);
+    const leadUs = hasWritten ? 0 : this.#options.readLeadUs;
+    const replyMonoUs = startedMonoUs + Math.max(0, Number(exchange.firstReplyUs || exchange.doneUs) - leadUs);
     const placeMonoUs = doneSeq === 0 || lost ? sentMonoUs : this.#placeOf(kind, sentMonoUs, replyMonoUs, doneMonoUs);
     const { key, clock, offsetUs } = source;
     const session = this.#sessions.get(envelope.sessionId) ?? { queued: 0, lastUs: 0 };
@@ -400,8 +499,10 @@ export class OrderCoordinator {
       doneMonoUs,
       kind,
       lostRace: lost,
+      ends: envelope.lastPart && exchange === envelope.exchanges.at(-1),
       placeUs: session.lastUs,
       state: 'queued',
+      awaits: null,
       sentAtUs: 0,
       inTheWaySinceUs: 0,
       overdue: false,
@@ -413,20 +514,19 @@ export class OrderCoordinator {
   #placeOf(kind: OrderTicket['kind'], sentUs: number, replyUs: number, doneUs: number): number {
     const { rule } = this.#options;
     if (rule === 'free' || rule === 'start') return sentUs;
-    return rule === 'completion' || kind === 'write' ? doneUs : replyUs;
+    return rule === 'completion' || kind === 'write' ? doneUs : Math.max(sentUs, replyUs);
   }
 
   #sourceOf(batch: CaptureOrigin, wallUs: bigint, monoUs: bigint): SourceOrder {
     const key = keyOf(batch);
-    const clock = `${batch.captureNode}/${batch.incarnation}`;
-    return this.#sources.get(key) ?? this.#newSource(key, clock, Number(wallUs - monoUs));
+    return this.#sources.get(key) ?? this.#newSource(key, clockOf(batch), Number(wallUs - monoUs));
   }
 
   /** All sources of a clock share the offset that the first one had. */
-  #newSource(key: string, clock: string, offsetUs: number): SourceOrder {
+  #newSource(key: string, clock: string, offsetUs: number, least?: Reach): SourceOrder {
     const shared = [...this.#sources.values()].find((other) => other.clock === clock)?.offsetUs ?? offsetUs;
     if (this.#sources.size >= MAX_SOURCES) this.#forgetEnded();
-    const source = new SourceOrder(key, clock, shared);
+    const source = new SourceOrder(key, clock, shared, least);
     source.assign(this.#owned, this.#others);
     for (const partition of this.#ended) source.promise(partition, ended);
     this.#sources.set(key, source);

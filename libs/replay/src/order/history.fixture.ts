@@ -187,17 +187,20 @@ export class PlayedReplayer {
   readonly #onSent: (name: string) => void;
   nowUs = 1;
 
-  /** `partitions`: how many there are; `workers`: those of the history, with their clocks. */
+  /** `partitions`: how many there are; `workers`: those of the history, with their clocks; `begins`: the first exchange of each, for a run. */
   constructor(
     partitions: number,
     owned: readonly number[],
     workers: readonly number[],
     options: OrderOptions,
     onSent: (name: string) => void = () => {},
+    begins: readonly Happened[] | null = null,
   ) {
     this.order = new OrderCoordinator(partitions, options);
+    for (const { worker, clock, sentUs } of begins ?? [])
+      this.order.begins(originOf(worker, clock), epochUs + sentUs, monoUs(sentUs, clock));
     this.order.assign(owned);
-    for (const [worker, clock] of workers.entries()) this.order.expect(originOf(worker, clock));
+    if (begins === null) for (const [worker, clock] of workers.entries()) this.order.expect(originOf(worker, clock));
     this.#onSent = onSent;
   }
 

@@ -19,9 +19,25 @@ export interface OverlapOptions {
   readonly overlapWaitUs: number;
   /** The same for an exchange that lost a race in production: for its snapshot, or its place in the queue for a lock. */
   readonly headStartUs: number;
+  /** How long what was passed holds up the others once more when a transaction has ended: it may have got its lock now. */
+  readonly unblockedWaitUs: number;
+  /** So long before its answer began a read is placed that can be asked again: too early can be mended, too late cannot. */
+  readonly readLeadUs: number;
   /** For an answer that others wait for, beside ten times what production took; the same for what could not be sent here yet. */
   readonly waitUs: number;
 }
+
+/** A write that was passed, and until when it holds up others again. */
+interface Blocked {
+  readonly ticket: OrderTicket;
+  untilUs: number;
+  /** What ended since is to be counted from now. */
+  isNew: boolean;
+  times: number;
+}
+
+/** So often, for a lock is given back once; without a limit one that is stuck would slow down all that comes after it. */
+const MAX_TIMES = 20;
 
 export class OverlapQueue {
   /** Waited for no longer although not answered. */
@@ -29,6 +45,7 @@ export class OverlapQueue {
   readonly #options: OverlapOptions;
   readonly #writes = new MinHeap<OrderTicket>((a, b) => a.placeUs < b.placeUs);
   readonly #reads = new MinHeap<OrderTicket>((a, b) => a.placeUs < b.placeUs);
+  #blocked: Blocked[] = [];
 
   constructor(options: OverlapOptions) {
     this.#options = options;
@@ -46,7 +63,28 @@ export class OverlapQueue {
     if (ticket.kind === 'neutral' || this.#options.rule === 'free') return undefined;
     const write = this.#earliest(this.#writes, ticket.placeUs, nowUs);
     if (write !== undefined || ticket.kind === 'read') return write;
-    return this.#earliest(this.#reads, ticket.placeUs, nowUs);
+    return this.#earliest(this.#reads, ticket.placeUs, nowUs) ?? this.#unblocked(ticket, nowUs);
+  }
+
+  /** A transaction has ended here, and with it its locks. */
+  ended(): void {
+    if (this.#blocked.length === 0) return;
+    this.#blocked = this.#blocked.filter(({ ticket, times }) => ticket.state === 'sent' && times < MAX_TIMES);
+    for (const blocked of this.#blocked) {
+      blocked.isNew = true;
+      blocked.times += 1;
+    }
+  }
+
+  /** Somebody else could take the lock that it waited for, now that it is free. */
+  #unblocked(ticket: OrderTicket, nowUs: number): OrderTicket | undefined {
+    for (const blocked of this.#blocked) {
+      if (blocked.ticket.state !== 'sent' || blocked.ticket.placeUs >= ticket.placeUs) continue;
+      if (blocked.isNew) blocked.untilUs = nowUs + this.#options.unblockedWaitUs;
+      blocked.isNew = false;
+      if (nowUs < blocked.untilUs) return blocked.ticket;
+    }
+    return undefined;
   }
 
   /** The lowest place of what is not answered: everything below it is. */
@@ -61,6 +99,7 @@ export class OverlapQueue {
       if (!this.#isPassed(head, nowUs)) return head;
       head.passed = true;
       this.passed += 1;
+      if (head.kind === 'write') this.#blocked.push({ ticket: head, untilUs: 0, isNew: false, times: 0 });
     }
     return undefined;
   }
@@ -68,7 +107,7 @@ export class OverlapQueue {
   #isPassed(head: OrderTicket, nowUs: number): boolean {
     const { overlapWaitUs, headStartUs, waitUs } = this.#options;
     if (head.state === 'sent') return nowUs - head.sentAtUs >= (head.lostRace ? headStartUs : overlapWaitUs);
-    if (head.inTheWaySinceUs === 0) head.inTheWaySinceUs = nowUs;
+    head.inTheWaySinceUs ||= nowUs;
     return nowUs - head.inTheWaySinceUs >= waitUs;
   }
 

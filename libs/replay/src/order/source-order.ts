@@ -49,13 +49,17 @@ export class SourceOrder {
   readonly #unanswered = new MinHeap<OrderTicket>((a, b) => a.doneSeq < b.doneSeq);
   readonly #promises = new Map<number, Reach>();
   readonly #claims = new Map<number, Reach>();
-  #promised: Reach = nowhere;
+  /** Where each partition begins. */
+  readonly #least: Reach;
+  #promised: Reach;
   #remote: Reach = ended;
 
-  constructor(key: string, clock: string, offsetUs: number) {
+  constructor(key: string, clock: string, offsetUs: number, least: Reach = nowhere) {
     this.key = key;
     this.clock = clock;
     this.offsetUs = offsetUs;
+    this.#least = least;
+    this.#promised = least;
   }
 
   /** What no unread exchange of this process's partitions lies at or below. */
@@ -75,7 +79,7 @@ export class SourceOrder {
 
   /** Whether more was promised in this partition than in another one. */
   isAhead(partition: number): boolean {
-    return (this.#promises.get(partition) ?? nowhere).monoUs > this.#promised.monoUs;
+    return (this.#promises.get(partition) ?? this.#least).monoUs > this.#promised.monoUs;
   }
 
   /** The partitions of this process and all others. A partition that comes starts from what was said of it. */
@@ -83,8 +87,8 @@ export class SourceOrder {
     for (const partition of [...this.#promises.keys()])
       if (!owned.includes(partition)) this.#promises.delete(partition);
     for (const partition of owned)
-      if (!this.#promises.has(partition)) this.#promises.set(partition, this.#claims.get(partition) ?? nowhere);
-    for (const partition of others) if (!this.#claims.has(partition)) this.#claims.set(partition, nowhere);
+      if (!this.#promises.has(partition)) this.#promises.set(partition, this.#claims.get(partition) ?? this.#least);
+    for (const partition of others) if (!this.#claims.has(partition)) this.#claims.set(partition, this.#least);
     this.#refresh(others);
   }
 
@@ -99,7 +103,7 @@ export class SourceOrder {
 
   /** What another replayer says of a partition. */
   claim(partition: number, reach: Reach, others: readonly number[]): void {
-    const before = this.#claims.get(partition) ?? nowhere;
+    const before = this.#claims.get(partition) ?? this.#least;
     this.#claims.set(partition, farther(reach, before));
     if (others.includes(partition)) this.#refresh(others);
   }
@@ -129,7 +133,7 @@ export class SourceOrder {
 
   #refresh(others: readonly number[]): void {
     this.#promised = leastOf(this.#promises.values());
-    const remote = leastOf(others.map((partition) => this.#claims.get(partition) ?? nowhere));
+    const remote = leastOf(others.map((partition) => this.#claims.get(partition) ?? this.#least));
     if (remote.seq !== this.#remote.seq || remote.monoUs !== this.#remote.monoUs) this.remoteWait.moved();
     this.#remote = remote;
   }

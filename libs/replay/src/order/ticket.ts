@@ -25,16 +25,20 @@ export interface OrderTicket {
   readonly kind: ExchangeKind;
   /** It waited for others in production and failed because of them: it must be under way before they are through. */
   readonly lostRace: boolean;
+  /** Its transaction ends with it: what that wrote is seen by others afterwards. */
+  readonly ends: boolean;
   /** Where it belongs among those it overlapped, µs since the epoch; grows inside a session. */
   readonly placeUs: number;
-  state: 'queued' | 'sent' | 'settled';
+  /** `again`: to be sent once more, after `awaits`. */
+  state: 'queued' | 'sent' | 'again' | 'settled';
+  awaits: OrderTicket | null;
   /** Wall clock here; 0 before. */
   sentAtUs: number;
   /** When it first was in somebody's way; 0 before. */
   inTheWaySinceUs: number;
   /** Nobody waits for it any more. */
   overdue: boolean;
-  /** Nobody that overlapped it waits for it any more. */
+  /** Others that overlapped it have gone before it is answered: it may wait for a lock that one of them gives back. */
   passed: boolean;
   mark: OrderMark;
 }

@@ -28,7 +28,8 @@ export const replayCommand: CommandSpec = {
       name: 'pacing',
       placeholder: 'KIND',
       defaultText: 'timed',
-      description: 'timed: at production’s pace; asap: in each session’s order only',
+      description:
+        'timed: at production’s pace; asap: in each session’s order only; ordered: in production’s order across sessions',
     },
     {
       name: 'speed',
@@ -138,8 +139,8 @@ function settingsOf(flags: GivenFlags, { config }: RunTarget): RunSettings {
     throw badFlag(replayCommand, `--${flag}`, `is not usable: ${issue?.message}`, 'See mirrorstream replay --help.');
   }
   const pacing = flags.last('pacing') ?? 'timed';
-  if (pacing !== 'timed' && pacing !== 'asap')
-    throw badFlag(replayCommand, '--pacing', 'is neither timed nor asap', 'Write timed or asap.');
+  if (pacing !== 'timed' && pacing !== 'asap' && pacing !== 'ordered')
+    throw badFlag(replayCommand, '--pacing', 'is neither timed, asap nor ordered', 'Write one of these.');
   return {
     pacing,
     speed: numberOf(flags, 'speed', 1, (value) => value >= 0.1 && value <= 100, 'from 0.1 to 100'),

@@ -93,6 +93,7 @@ async function newRun(request: ReplayRequest, run: string, parts: PlanParts): Pr
       ]),
     ),
     beginsAtUs: String(found.firstStartedAtUs ?? BigInt(Math.trunc(window.fromMs)) * 1000n),
+    captures: [...found.captures],
     outcomes: noOutcomes(),
   };
 }

@@ -3,9 +3,10 @@
 // A record is published after its transactions began, so nothing of the window lies before the offset of its beginning. Behind its end
 // there may be more: transactions that began in it and were published later. So reading goes on for `lateMs` of log, and further in
 // partitions where a transaction of the window is seen to be under way, to its end or the end of the log.
-import { envelopesTopic, MirrorstreamError } from '@mirrorstream/domain';
+import { envelopesTopic, MirrorstreamError, type RunCapture } from '@mirrorstream/domain';
 import {
   decodeEnvelopeBatch,
+  type Envelope,
   type EnvelopeBatch,
   msInWindow,
   type ReplayWindow,
@@ -39,6 +40,8 @@ export interface ScannedWindow {
   readonly firstStartedAtUs: bigint | null;
   /** Capture processes that wrote what was read. */
   readonly incarnations: string[];
+  /** Their workers that have transactions in the window. */
+  readonly captures: readonly RunCapture[];
 }
 
 /** Clocks of several hosts agree to within this. */
@@ -84,8 +87,23 @@ function summary(partitions: readonly PartitionScan[]): ScannedWindow {
     captureGaps: partitions.reduce((sum, { gaps }) => sum + gaps, 0),
     firstStartedAtUs,
     incarnations: [...new Set(partitions.flatMap((scan) => scan.incarnations))].sort(),
+    captures: earliestOf(partitions.flatMap((scan) => scan.captures)),
   };
 }
+
+function earliestOf(captures: readonly RunCapture[]): RunCapture[] {
+  const earliest = new Map<string, RunCapture>();
+  for (const capture of captures) {
+    const key = originKey(capture);
+    const before = earliest.get(key);
+    if (before === undefined || BigInt(capture.beginsAtMonoUs) < BigInt(before.beginsAtMonoUs))
+      earliest.set(key, capture);
+  }
+  return [...earliest.values()];
+}
+
+const originKey = ({ incarnation, worker }: Pick<RunCapture, 'incarnation' | 'worker'>): string =>
+  `${incarnation}/${worker}`;
 
 class PartitionScan {
   readonly partition: number;
@@ -99,6 +117,7 @@ class PartitionScan {
   readonly #open = new Map<string, bigint>();
   /** Highest record number by incarnation: a record that comes again is a repetition of the producer's. */
   readonly #seen = new Map<string, number>();
+  readonly #captures = new Map<string, RunCapture>();
   #first: bigint | null = null;
   #last = 0n;
   #transactions = 0;
@@ -127,6 +146,10 @@ class PartitionScan {
     return [...this.#seen.keys()];
   }
 
+  get captures(): readonly RunCapture[] {
+    return [...this.#captures.values()];
+  }
+
   take(record: IncomingRecord): void {
     if (this.#isRepetition(record)) return;
     let batch: EnvelopeBatch;
@@ -139,6 +162,8 @@ class PartitionScan {
     }
     let found = false;
     for (const each of batch.records) {
+      if (each.record.case === 'envelope' && recordInWindow(each, this.#window))
+        this.#noteCapture(batch, each.record.value);
       if (recordInWindow(each, this.#window)) found = this.#takeCaptured(each.record) || found;
       if (each.record.case === 'sessionEnd') this.#open.delete(each.record.value.sessionId);
     }
@@ -174,6 +199,15 @@ class PartitionScan {
       default:
         return false;
     }
+  }
+
+  #noteCapture(batch: EnvelopeBatch, { startedAtUs, startedMonoUs }: Envelope): void {
+    const key = originKey(batch);
+    const before = this.#captures.get(key);
+    if (before !== undefined && BigInt(before.beginsAtMonoUs) <= startedMonoUs) return;
+    const { captureNode, incarnation, worker } = batch;
+    const begins = { beginsAtUs: String(startedAtUs), beginsAtMonoUs: String(startedMonoUs) };
+    this.#captures.set(key, { captureNode, incarnation, worker, ...begins });
   }
 
   #takeUndecodable(record: IncomingRecord): void {

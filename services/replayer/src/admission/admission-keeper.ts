@@ -6,6 +6,7 @@ import {
   type ReplayerSnapshot,
   sideEffects,
 } from '@mirrorstream/domain';
+import type { Envelope } from '@mirrorstream/envelope';
 import {
   Admission,
   looksAtTransactions,
@@ -13,6 +14,7 @@ import {
   nextShedding,
   notShedding,
   type SqlShapes,
+  transactionFacts,
 } from '@mirrorstream/replay';
 import type { ControlState, ServiceKit } from '@mirrorstream/service-kit';
 import { createSqlAnalyzer } from '@mirrorstream/sql';
@@ -30,6 +32,8 @@ export interface KeeperOptions {
   readonly replayDelayMs: number;
   /** Of texts and what is known of them. */
   readonly maxSqlBytes: number;
+  /** Somebody asks what transactions do, whatever is admitted. */
+  readonly looksAlways: boolean;
 }
 
 export interface KeeperSurroundings {
@@ -79,6 +83,11 @@ export class AdmissionKeeper {
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
+  /** Whether all its statements are known to only read. */
+  onlyReads(envelope: Envelope): boolean {
+    return this.#shapes !== null && transactionFacts(envelope, this.#shapes).kind === 'reads';
+  }
+
   /** The control record says so now. */
   changed({ control, revision }: ControlState<MirrorControl>): void {
     this.#applying = this.#applying.then(async () => {
@@ -110,7 +119,8 @@ export class AdmissionKeeper {
 
   async #use(settings: MirrorSettings, immediate: boolean): Promise<void> {
     const guards = settings.allowSideEffects.length < sideEffects.length;
-    if (this.#shapes === null && (guards || looksAtTransactions(settings.filters) || mayShed(settings.shed)))
+    const looks = guards || this.#options.looksAlways;
+    if (this.#shapes === null && (looks || looksAtTransactions(settings.filters) || mayShed(settings.shed)))
       this.#shapes = await createSqlAnalyzer({ maxBytes: this.#options.maxSqlBytes });
     const wasPaused = this.paused;
     const shedding = mayShed(settings.shed) ? this.#admission.shedding : notShedding;

@@ -269,7 +269,7 @@ describe('EXTRACT', () => {
     const raw = (bytes: Buffer): RawAnswer => ({ bytes, statement: 0, truncated: false });
     const kept = { captured: raw(captured), replayed: raw(replayed) };
     const rules = {
-      ...({ keys: [], keysComplete: true, orderTotal: false, rows: 'all', open: false } as const),
+      ...({ keys: [], keysComplete: true, shownKeys: [], orderTotal: false, rows: 'all', open: false } as const),
       columns: [{ trait: '', extract: true } as const],
     };
     const found = classify(observe(captured), observe(replayed), kept, () => rules);

@@ -16,6 +16,7 @@ export function rulesOf(
     columns: columnRules(shape, names, columnCount),
     keys,
     keysComplete: missing < 0,
+    shownKeys: places.filter((at) => at !== null),
     orderTotal: keys.length > 0 && missing < 0 && (shape.keysUnique || coversAll(keys, columnCount)),
     rows: rowsTaken(shape, rows),
     open: shape.open,

@@ -15,6 +15,8 @@ export interface AnswerRules {
   /** Columns of the outermost ORDER BY, in its order, up to the first one that the answer does not show. */
   readonly keys: readonly number[];
   readonly keysComplete: boolean;
+  /** All columns of the outermost ORDER BY that the answer shows, wherever they stand in it. */
+  readonly shownKeys: readonly number[];
   /** No two rows are equal in ORDER BY. */
   readonly orderTotal: boolean;
   /**
@@ -32,6 +34,7 @@ export const noRules: AnswerRules = {
   columns: [],
   keys: [],
   keysComplete: true,
+  shownKeys: [],
   orderTotal: false,
   rows: 'all',
   open: false,

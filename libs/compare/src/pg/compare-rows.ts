@@ -4,7 +4,7 @@ import type { AnswerRules } from './answer-rules.ts';
 import { cellText } from './cell-text.ts';
 import { type CellColumn, type CellOutcome, compareCells } from './cells.ts';
 import { oneLine } from './one-line.ts';
-import { firstKeyOutOfOrder, tiesAtTheEnds } from './row-order.ts';
+import { firstKeyOutOfOrder, isOrderTotalHere, tiesAtTheEnds } from './row-order.ts';
 import { type Row, unmatchedRows } from './row-sets.ts';
 
 export interface Found {
@@ -157,6 +157,8 @@ function inOtherOrder(answers: TwoAnswers, { different }: Pick<Pairwise, 'differ
         );
   }
   if (rules.orderTotal) return diverged('value', `order differs although ORDER BY is total, ${where}`);
+  if (answers.complete && isOrderTotalHere(answers))
+    return diverged('value', `order differs although no two rows are equal in ORDER BY, ${where}`);
   return diverged('orderOnly', `${count} in another order, ${where}`);
 }
 

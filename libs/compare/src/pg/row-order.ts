@@ -2,7 +2,7 @@
 import { type CellColumn, canonicalCell } from './cells.ts';
 import type { TwoAnswers } from './compare-rows.ts';
 import type { Row, Unmatched } from './row-sets.ts';
-import { type Canonical, sameCanonical } from './values/canonical.ts';
+import { type Approximate, type Canonical, canonicalKey, sameCanonical } from './values/canonical.ts';
 import { isCollated, scalarOf } from './values/types.ts';
 
 /** Types whose equal values can be written in several ways, and those not known: what their order says cannot be read off them. */
@@ -37,6 +37,32 @@ export function firstKeyOutOfOrder({
     collated &&= isCollated(columns[key]?.captured?.typeOid ?? 0);
   }
   return first === null ? null : { column: first, collated };
+}
+
+/**
+ * No two rows of an answer that is all here are equal in those keys of ORDER BY that it shows, so none are in the whole of it: there is one
+ * order. Text is left out of it, as a collation may take different letters for equal.
+ */
+export function isOrderTotalHere({ captured, columns, rules }: TwoAnswers): boolean {
+  const keys = rules.shownKeys.filter((at) => {
+    const column = columns[at];
+    return (
+      column !== undefined &&
+      isReadable(column) &&
+      column.rule.trait === '' &&
+      !isCollated(column.captured?.typeOid ?? 0)
+    );
+  });
+  if (keys.length === 0) return false;
+  const seen = new Set<string>();
+  for (const row of captured) {
+    const numbers: Approximate[] = [];
+    const values = keys.map((at) => canonicalCell(row[at] ?? null, columns[at]?.captured ?? null));
+    const key = values.map((value) => canonicalKey(value, numbers)).join(',');
+    if (numbers.length > 0 || seen.has(key)) return false;
+    seen.add(key);
+  }
+  return true;
 }
 
 /**

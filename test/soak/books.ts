@@ -1,7 +1,7 @@
 // What Kafka holds of a soak: the envelopes, folded as they are read, and the last snapshot of each incarnation.
 import { type CaptureSnapshot, envelopesTopic, snapshotSchema, statusTopic } from '@mirrorstream/domain';
 import { decodeEnvelopeBatch } from '@mirrorstream/envelope';
-import { connectKafka, type IncomingBatch, type KafkaClient } from '@mirrorstream/kafka';
+import { connectKafka, type IncomingBatch } from '@mirrorstream/kafka';
 import { Account } from './account.ts';
 
 export async function readBooks(
@@ -9,27 +9,31 @@ export async function readBooks(
   source: string,
 ): Promise<{ readonly account: Account; readonly snapshots: readonly CaptureSnapshot[] }> {
   const account = new Account();
+  await readAll(bootstrap, envelopesTopic(source), ({ records }) => {
+    for (const { value } of records) if (value !== null) account.add(decodeEnvelopeBatch(value));
+  });
+  return { account, snapshots: await readSnapshots(bootstrap) };
+}
+
+export async function readSnapshots(bootstrap: string): Promise<readonly CaptureSnapshot[]> {
   const snapshots = new Map<string, CaptureSnapshot>();
+  await readAll(bootstrap, statusTopic, ({ records }) => {
+    for (const { value } of records) {
+      const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
+      if (snapshot.kind === 'capture') snapshots.set(snapshot.incarnation, snapshot);
+    }
+  });
+  return [...snapshots.values()];
+}
+
+async function readAll(bootstrap: string, topic: string, onBatch: (batch: IncomingBatch) => void): Promise<void> {
   const client = connectKafka({ brokers: [bootstrap], clientId: 'soak' });
   try {
-    await readAll(client, envelopesTopic(source), ({ records }) => {
-      for (const { value } of records) if (value !== null) account.add(decodeEnvelopeBatch(value));
-    });
-    await readAll(client, statusTopic, ({ records }) => {
-      for (const { value } of records) {
-        const snapshot = snapshotSchema.parse(JSON.parse(String(value)));
-        if (snapshot.kind === 'capture') snapshots.set(snapshot.incarnation, snapshot);
-      }
-    });
+    const admin = await client.admin();
+    const ends = (await admin.offsets(topic)).filter(({ low, high }) => low < high);
+    const ranges = ends.map(({ partition, low, high }) => ({ partition, from: low, to: high }));
+    await client.readRange(topic, ranges, onBatch);
   } finally {
     await client.close();
   }
-  return { account, snapshots: [...snapshots.values()] };
-}
-
-async function readAll(client: KafkaClient, topic: string, onBatch: (batch: IncomingBatch) => void): Promise<void> {
-  const admin = await client.admin();
-  const ends = (await admin.offsets(topic)).filter(({ low, high }) => low < high);
-  const ranges = ends.map(({ partition, low, high }) => ({ partition, from: low, to: high }));
-  await client.readRange(topic, ranges, onBatch);
 }

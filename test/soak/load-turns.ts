@@ -93,6 +93,7 @@ export const turns: readonly Turn[] = [
     weight: 0.2,
     play: async ({ connection, random, send, wait }) => {
       const answered = send(query("SELECT repeat('slow', 1000) FROM generate_series(1, 2000)"));
+      answered.catch(() => {}); // it may end before anybody waits for it
       connection.pause();
       await wait(random.integer(200, 2_000));
       connection.resume();
@@ -128,6 +129,7 @@ async function copyIn(random: SeededRandom, send: TurnScene['send'], last: strin
 /** The cancel may come when the query has only just begun, or be for the next one: the server decides. */
 async function cancelled({ connection, random, send, wait }: TurnScene): Promise<void> {
   const slept = send(query('SELECT pg_sleep(20)'));
+  slept.catch(() => {});
   await wait(random.integer(50, 300));
   const [, answer] = await Promise.allSettled([connection.cancel(), slept]);
   if (answer.status === 'rejected') throw answer.reason;

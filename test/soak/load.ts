@@ -7,6 +7,8 @@ export interface LoadSettings {
   readonly url: string;
   readonly clients: number;
   readonly seed: number;
+  /** Of a connection, at most. */
+  readonly turns: number;
 }
 
 /** Sent once a second, and when the load has ended. */
@@ -22,7 +24,6 @@ export interface LoadReport {
   readonly ended: boolean;
 }
 
-const turnsPerConnection = 100;
 const totalWeight = turns.reduce((sum, { weight }) => sum + weight, 0);
 const settings = workerData as LoadSettings;
 const counts = {
@@ -79,7 +80,7 @@ async function visit(url: string, own: SeededRandom): Promise<void> {
   };
   try {
     for (const frames of preparation) await send(frames);
-    const last = own.integer(1, turnsPerConnection);
+    const last = own.integer(1, settings.turns);
     for (let i = 0; i < last && !stopping; i++) {
       const turn = chosen(own);
       await turn.play({ connection, random: own, send, wait });

@@ -21,6 +21,11 @@ export interface ConnectionReport {
   readonly startupBytes: number;
   readonly terminateBytes: number;
   readonly transactions: number;
+  /** `performance.now()` */
+  readonly openedMs: number;
+  readonly endedMs: number;
+  /** Of its transactions: those before the last `back` of its proxy, and the few idle moments after that; null: it saw none. */
+  readonly transactionsWhenBack: number | null;
   /** All that was sent arrived, in whole frames, was answered, and the server was idle. */
   readonly clean: boolean;
 }
@@ -32,6 +37,9 @@ export interface RecorderEvents {
   onViolation(what: string): void;
 }
 
+/** At its next quiet point a connection is followed again. So many idle moments are one for certain. */
+const idlesWhenBack = 3;
+
 /** One connection, from both sides. A side that has not been seen yet (or never will be) leaves its fields empty. */
 class Pair {
   name: string | null = null;
@@ -41,8 +49,23 @@ class Pair {
   readonly down = new DirectionCheck();
   readonly frontend = new FrontendWatch();
   readonly backend = new BackendWatch();
+  readonly openedMs = performance.now();
   serverSeen = false;
   openSides = 1;
+  /** By whom, each once. */
+  readonly ends: string[] = [];
+  transactionsWhenBack: number | null = null;
+  /** Idle moments that are still to come until then; 0: none is awaited. */
+  idlesAwaited = 0;
+
+  /** After each of the server's chunks. */
+  noteIdle(): void {
+    const { backend, frontend } = this;
+    if (this.idlesAwaited === 0 || backend.status !== 'I' || backend.inFrame) return;
+    if (frontend.inFrame || backend.answers !== frontend.requests) return;
+    this.idlesAwaited -= 1;
+    if (this.idlesAwaited === 0) this.transactionsWhenBack = backend.transactions;
+  }
 }
 
 export class Recorder {
@@ -53,6 +76,9 @@ export class Recorder {
   readonly #sockets = new Set<Socket>();
   /** Connections whose server side is awaited, by name; oldest first where several have one name. */
   readonly #awaited = new Map<string, Pair[]>();
+  /** Connections that ended before the server heard of them: it may still do so. */
+  readonly #endedUnseen = new Set<string>();
+  readonly #open = new Set<Pair>();
 
   constructor(server: Endpoint, events: RecorderEvents) {
     this.#server = server;
@@ -69,6 +95,24 @@ export class Recorder {
   close(): void {
     for (const listener of this.#listeners) listener.close();
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Of what has not ended, for people. */
+  describeOpen(): string[] {
+    return [...this.#open].map(
+      ({ name, proxy, ends, openSides, serverSeen, up, down }) =>
+        `${name} through the ${proxy} proxy: sides open ${openSides}, server seen ${serverSeen}, ended by ${ends.join(' and ') || 'nobody'}, ` +
+        `inside ${up.undeliveredBytes} up and ${down.undeliveredBytes} down`,
+    );
+  }
+
+  /** A new capture worker is there: what each open connection of the proxy does from its next quiet point on is captured again. */
+  back(proxy: string): void {
+    for (const pair of this.#open) {
+      if (pair.proxy !== proxy) continue;
+      pair.idlesAwaited = idlesWhenBack;
+      pair.transactionsWhenBack = null;
+    }
   }
 
   #listen(onConnection: (socket: Socket) => void): Promise<Endpoint> {
@@ -91,6 +135,7 @@ export class Recorder {
     }
     const pair = new Pair();
     pair.proxy = proxy.name;
+    this.#open.add(pair);
     this.totals.connections += 1;
     this.totals.open += 1;
     const toProxy = connect({ ...proxy.at, allowHalfOpen: true, noDelay: true });
@@ -134,7 +179,8 @@ export class Recorder {
       if (first.name === null) return;
       pair = this.#take(first.name);
       if (pair === null) {
-        this.#events.onViolation(`the server got a connection that no client made: ${first.name}`);
+        if (!this.#endedUnseen.delete(first.name))
+          this.#events.onViolation(`the server got a connection that no client made: ${first.name}`);
         return;
       }
       for (const earlier of unnamed.splice(0)) pair.up.leave(earlier);
@@ -146,6 +192,7 @@ export class Recorder {
       const before = pair?.backend.transactions ?? 0;
       pair?.down.enter(chunk);
       pair?.backend.feed(chunk);
+      pair?.noteIdle();
       this.totals.transactions += (pair?.backend.transactions ?? 0) - before;
     });
   }
@@ -174,6 +221,7 @@ export class Recorder {
 
   #watchEnds(pair: Pair, near: Socket, nearIs: 'client' | 'server', far: Socket, farIs: 'proxy'): void {
     const ended = (by: ConnectionReport['endedBy']) => (): void => {
+      pair.ends.push(`${by} (${nearIs} side)`);
       // A server that was told goodbye may close before its client does.
       pair.endedBy ??= by === 'server' && pair.frontend.terminateBytes > 0 ? 'client' : by;
     };
@@ -194,6 +242,7 @@ export class Recorder {
     const { up, down, frontend, backend } = pair;
     const name = pair.name ?? '';
     this.totals.open -= 1;
+    this.#open.delete(pair);
     if (!pair.serverSeen && pair.name !== null) this.#forget(pair);
     for (const [direction, { mismatchAt }] of [
       ['client to server', up],
@@ -211,11 +260,15 @@ export class Recorder {
       // Goodbye is the last that a client says: of what never came out, it is the first that is missing.
       terminateBytes: Math.max(0, frontend.terminateBytes - up.undeliveredBytes),
       transactions: backend.transactions,
+      openedMs: pair.openedMs,
+      endedMs: performance.now(),
+      transactionsWhenBack: pair.transactionsWhenBack,
       clean: whole && backend.status === 'I' && backend.answers === frontend.requests,
     });
   }
 
   #forget(pair: Pair): void {
+    this.#endedUnseen.add(pair.name ?? '');
     const left = (this.#awaited.get(pair.name ?? '') ?? []).filter((other) => other !== pair);
     if (left.length === 0) this.#awaited.delete(pair.name ?? '');
     else this.#awaited.set(pair.name ?? '', left);

@@ -53,6 +53,10 @@ export function markdown(result: SoakResult, around: Readonly<Record<string, str
       'connections',
       `${account.connections}, of them ${account.clean} ended in order (compared to the byte), ${account.withGaps} of those with gaps`,
     ],
+    [
+      'held by a worker that died',
+      `${account.touched}, of them ${account.rejoined} captured in full again; at least ${account.lost} transactions lost untold`,
+    ],
     ['memory, middle third', `p50 ${size(memory.middle.p50)}, p95 ${size(memory.middle.p95)}`],
     [
       'memory, last third',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { seededRandom } from '@mirrorstream/testkit';
 import { DirectionCheck } from './direction-check.ts';
-import { faultKinds, planFaults } from './fault-plan.ts';
+import { faultKinds, faultsWith, planFaults } from './fault-plan.ts';
 import { BackendWatch, FrontendWatch } from './frame-watch.ts';
 import { judgeMemory } from './memory-rule.ts';
 
@@ -43,8 +43,16 @@ describe('the plan of faults', () => {
   });
 
   it('fits a short run too', () => {
-    assert.equal(planFaults(faultKinds, 20_000).length, 3);
+    assert.equal(planFaults(faultKinds, 20_000).length, faultKinds.length);
     assert.deepEqual(planFaults([], 20_000), []);
+  });
+
+  it('kills no worker where another could not go on', () => {
+    assert.deepEqual(faultsWith(2), faultKinds);
+    assert.deepEqual(
+      faultsWith(1),
+      faultKinds.filter((kind) => kind !== 'kill-worker'),
+    );
   });
 });
 

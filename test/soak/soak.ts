@@ -5,25 +5,26 @@ import { descendantsOf, type KafkaBroker, type PostgresServer } from '@mirrorstr
 import {
   createTpcbTables,
   removeDirectory,
-  type SpawnedService,
-  spawnService,
   startKafka,
   startPostgres,
   temporaryDirectory,
   waitFor,
 } from '@mirrorstream/testkit';
-import type { Settlement } from './account.ts';
-import { readBooks } from './books.ts';
+import { readBooks, readSnapshots } from './books.ts';
 import { type FaultKind, type PlannedFault, planFaults } from './fault-plan.ts';
 import type { LoadReport, LoadSettings } from './load.ts';
 import { judgeMemory, type MemorySample, type MemoryVerdict } from './memory-rule.ts';
-import { type ConnectionReport, type Endpoint, Recorder } from './recorder.ts';
+import { Proxies } from './proxies.ts';
+import { type ConnectionReport, Recorder } from './recorder.ts';
+import { type Settlement, settle } from './settlement.ts';
 
 export interface SoakOptions {
   readonly forMs: number;
   readonly seed: number;
   readonly faults: readonly FaultKind[];
   readonly clients: number;
+  /** Of a connection, at most. */
+  readonly turns: number;
   readonly workers: number;
   readonly spool: boolean;
   readonly onProgress: (progress: Progress) => void;
@@ -58,10 +59,9 @@ export interface SoakResult {
 }
 
 const sourceName = 'soak';
-const graceMs = 120_000;
+const graceMs = 60_000;
+const booksDeadlineMs = 60_000;
 const mib = 1024 * 1024;
-
-type Ready = { readonly name: string; readonly at: Endpoint; readonly service: SpawnedService };
 
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   const soak = new Soak(options);
@@ -83,12 +83,7 @@ class Soak {
   #kafkaDir = '';
   #spoolDir = '';
   #recorder!: Recorder;
-  #forProxies!: Endpoint;
-  #first!: Ready;
-  /** Comes and goes: new connections are shared between the two while it is there. */
-  #second: Ready | null = null;
-  #secondEverDrained = false;
-  #turn = 0;
+  #proxies!: Proxies;
   #fault: FaultKind | null = null;
 
   constructor(options: SoakOptions) {
@@ -114,7 +109,12 @@ class Soak {
     }
     const report = await load.stop();
     for (const failure of new Set(report.failures)) this.#violations.push(`a client failed: ${failure}`);
-    await this.#stopProxies();
+    await waitFor(() => this.#recorder.totals.open === 0, {
+      what: 'all connections to end',
+      deadlineMs: graceMs,
+    }).catch(() => this.#violations.push(...this.#recorder.describeOpen().map((open) => `has not ended: ${open}`)));
+    await this.#booksOfTheDead();
+    await this.#proxies.stop();
     return await this.#result(plan, report);
   }
 
@@ -141,54 +141,33 @@ class Soak {
     this.#recorder = new Recorder(
       { host, port },
       {
-        chooseProxy: () => this.#chooseProxy(),
-        onEnded: (report) => this.#onEnded(report),
+        chooseProxy: () => this.#proxies.choose(),
+        onEnded: (report) => {
+          if (!report.name.startsWith('cancel ')) this.#connections.push(report);
+        },
         onViolation: (what) => this.#violations.push(what),
       },
     );
     this.#cleanUps.push(async () => this.#recorder.close());
     const { forClients, forProxies } = await this.#recorder.listen();
-    this.#forProxies = forProxies;
-    this.#first = await this.#startProxy('first');
-    this.#second = await this.#startProxy('second');
+    const { workers, spool, faults } = this.#options;
+    this.#proxies = new Proxies({
+      ...{ sourceName, source: forProxies, bootstrap: this.#kafka.bootstrap, workers },
+      spoolDir: spool ? this.#spoolDir : null,
+      killsThreads: faults.includes('kill-thread'),
+      onViolation: (what) => this.#violations.push(what),
+      onBack: (proxy) => this.#recorder.back(proxy),
+    });
+    this.#cleanUps.push(() => this.#proxies.kill9());
+    await this.#proxies.start();
     const url = new URL(this.#postgres.url);
     url.host = `${forClients.host}:${forClients.port}`;
     return url.href;
   }
 
-  async #startProxy(name: string): Promise<Ready> {
-    const { workers, spool } = this.#options;
-    const { host, port } = this.#forProxies;
-    const service = await spawnService([
-      ...['capture-proxy', '--listen', '127.0.0.1:0', '--source', `${host}:${port}`, '--source-name', sourceName],
-      ...['--node', name, '--brokers', this.#kafka.bootstrap, '--partitions', '8', '--workers', String(workers)],
-      ...(spool ? ['--spool-dir', this.#spoolDir] : []),
-    ]);
-    this.#cleanUps.push(() => service.kill9());
-    void service.exited.then((exit) => {
-      if (!exit.expected) this.#violations.push(`the ${name} proxy died: ${exit.lastLogLines.slice(-5).join(' | ')}`);
-    });
-    const { listen } = JSON.parse(await service.waitForLine(/"ready":true/, 60_000)) as { listen: string };
-    return { name, service, at: { host: '127.0.0.1', port: Number(listen.split(':').at(-1)) } };
-  }
-
-  /** One connection in four goes to the second proxy. */
-  #chooseProxy(): Ready {
-    this.#turn += 1;
-    return this.#turn % 4 === 0 && this.#second !== null ? this.#second : this.#first;
-  }
-
-  #onEnded(report: ConnectionReport): void {
-    if (report.name.startsWith('cancel ')) return;
-    this.#connections.push(report);
-    if (report.endedBy === 'client') return;
-    // A drain closes idle connections of the second proxy; nothing else ends one but its client.
-    if (report.endedBy === 'proxy' && report.proxy === 'second' && this.#secondEverDrained) return;
-    this.#violations.push(`${report.name}: ended by the ${report.endedBy} (through the ${report.proxy} proxy)`);
-  }
-
   #startLoad(url: string) {
-    const settings: LoadSettings = { url, clients: this.#options.clients, seed: this.#options.seed };
+    const { clients, seed, turns } = this.#options;
+    const settings: LoadSettings = { url, clients, seed, turns };
     const worker = new Worker(new URL('./load.ts', import.meta.url), { workerData: settings });
     const { promise: ended, resolve, reject } = Promise.withResolvers<LoadReport>();
     worker.on('message', (report: LoadReport) => {
@@ -211,48 +190,73 @@ class Soak {
 
   async #inflict({ kind, lastsMs }: PlannedFault): Promise<void> {
     const lasts = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, lastsMs));
+    const before = await this.#proxies.refused();
     switch (kind) {
       case 'kafka-stop':
         process.kill(this.#kafka.pid, 'SIGSTOP');
         await lasts();
+        await this.#outageShows(before);
         process.kill(this.#kafka.pid, 'SIGCONT');
         return;
       case 'kafka-restart': {
         const { port } = this.#kafka;
         await this.#kafka.stop();
         await lasts();
+        await this.#outageShows(before);
         this.#kafka = await startKafka({ dataDir: this.#kafkaDir, port });
         return;
       }
       case 'drain':
-        await this.#drainSecond();
+        await this.#proxies.drainSecond();
         await lasts();
-        this.#second = await this.#startProxy('second');
+        await this.#proxies.startSecond();
+        return;
+      case 'drain-away': {
+        const awayFromMs = performance.now();
+        process.kill(this.#kafka.pid, 'SIGSTOP');
+        await this.#proxies.drainSecond(awayFromMs);
+        await lasts();
+        process.kill(this.#kafka.pid, 'SIGCONT');
+        await this.#proxies.startSecond();
+        return;
+      }
+      case 'kill-proxy':
+        await this.#proxies.killSecond();
+        await lasts();
+        await this.#proxies.startSecond();
+        return;
+      case 'kill-thread':
+        await this.#proxies.killThread();
+        return;
+      case 'kill-worker':
+        await this.#proxies.killWorker();
         return;
       default:
         kind satisfies never;
     }
   }
 
-  async #drainSecond(): Promise<void> {
-    const second = this.#second;
-    this.#second = null;
-    this.#secondEverDrained = true;
-    const exit = await second?.service.stop({ graceMs });
-    if (exit?.code !== 0)
-      this.#violations.push(`the second proxy ended with ${exit?.code ?? exit?.signal} when drained`);
+  /** Without a spool an outage lasts until it costs something: else nothing of what that comes to would be seen. */
+  async #outageShows(before: number): Promise<void> {
+    if (this.#options.spool) return;
+    await waitFor(async () => (await this.#proxies.refused()) > before, {
+      what: 'an outage of Kafka to cost something',
+      deadlineMs: graceMs,
+    }).catch((error: Error) => this.#violations.push(error.message));
   }
 
-  async #stopProxies(): Promise<void> {
-    await waitFor(() => this.#recorder.totals.open === 0, { what: 'all connections to end', deadlineMs: graceMs });
-    for (const { name, service } of [this.#first, this.#second].filter((it) => it !== null)) {
-      const exit = await service.stop({ graceMs });
-      if (exit.code !== 0) this.#violations.push(`the ${name} proxy ended with ${exit.code ?? exit.signal}`);
-    }
+  /** Successors close the books of incarnations that died. Whether they did is for the settlement to say. */
+  async #booksOfTheDead(): Promise<void> {
+    const live = this.#proxies.live();
+    const closed = async (): Promise<boolean> => {
+      const snapshots = await readSnapshots(this.#kafka.bootstrap);
+      return snapshots.every(({ incarnation, final }) => final || live.has(incarnation));
+    };
+    await waitFor(closed, { what: 'the books to be closed', deadlineMs: booksDeadlineMs }).catch(() => {});
   }
 
   #sample(atMs: number): void {
-    const bytes = residentBytes(this.#first.service.pid);
+    const bytes = residentBytes(this.#proxies.firstPid);
     this.#samples.push({ atMs, bytes });
     const { transactions, connections, open } = this.#recorder.totals;
     this.#options.onProgress({ atMs, transactions, connections, open, residentBytes: bytes, fault: this.#fault });
@@ -260,7 +264,8 @@ class Soak {
 
   async #result(faults: readonly PlannedFault[], load: LoadReport): Promise<SoakResult> {
     const { account, snapshots } = await readBooks(this.#kafka.bootstrap, sourceName);
-    const settled = account.settle(this.#connections, snapshots);
+    const { incidents } = this.#proxies;
+    const settled = settle({ account, snapshots, incidents, connections: this.#connections });
     const memory = judgeMemory(this.#samples);
     if (memory.judged && !memory.flat) this.#violations.push(`memory is not flat: ${JSON.stringify(memory)}`);
     const dropped: Record<string, number> = {};

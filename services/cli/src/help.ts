@@ -17,6 +17,7 @@ Commands:
   findings        what would break on a mirror, what is slower, what is only noise; acknowledge, resolve, suppress
   replay          play a window of the past to a mirror, as a run of its own
   runs            what runs there are, what they came to; delete them
+  report          what would break, what is slower, what is noise: one HTML file, or an exit code for a pipeline
   inspect         the whole story of one transaction: statements, timings, both answers row by row
   rerun           one transaction once more on a mirror, rolled back at its end, compared again, with plans
   dead-letter     what could not be decoded: look at it, and try it again after an upgrade

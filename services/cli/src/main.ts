@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Main>>> = {
   replay: async () => endingProcess((await import('./history/replay.ts')).replay),
   runs: async () => endingProcess((await import('./history/runs.ts')).runs),
   'dead-letter': async () => endingProcess((await import('./dead-letter/command.ts')).deadLetter),
+  report: async () => endingProcess((await import('./report/command.ts')).report),
   inspect: async () => endingProcess((await import('./inspect/command.ts')).inspect),
   rerun: async () => endingProcess((await import('./rerun/command.ts')).rerun),
   export: async () => endingProcess((await import('./history/export.ts')).exportWindow),

@@ -3,7 +3,7 @@
 //
 // Every published aggregate says up to which results offset it is complete (`upTo`). After a crash results are read again from the
 // checkpoint on; what an aggregate has already is known by that offset and left out, so each statement is in exactly one aggregate. A
-// shape that was forgotten goes on in a new record, named by the offset of its first result. Why so: docs/adr/0024-findings.md.
+// shape that was forgotten goes on in a new record, named by the offset of its first result. Why so: docs/adr/0026-findings.md.
 import type { StatementClass } from '@mirrorstream/domain';
 import {
   type AggregateRecord,

@@ -70,13 +70,17 @@ export class FlightJudge {
 
   /**
    * Who fails for the order of transactions is decided by all that overlapped the transaction, not one statement of it; and what was
-   * played again after a failure has seen what came between.
+   * played again has seen what came between.
    */
-  #hasRaced({ envelope, failures }: PartWork, exchange: Exchange, statements: readonly StatementComparison[]): boolean {
+  #hasRaced(
+    { envelope, failures, rereads }: PartWork,
+    exchange: Exchange,
+    statements: readonly StatementComparison[],
+  ): boolean {
     const order = this.#order;
     if (order === undefined) return false;
     const whole =
-      failures > 0 ||
+      failures + rereads > 0 ||
       statements.some(({ captured, replayed }) => lostRace(captured.sqlState) !== lostRace(replayed.sqlState));
     return envelope.exchanges.some((it) => (whole || it.index <= exchange.index) && order.raced(it));
   }

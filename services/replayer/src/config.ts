@@ -241,7 +241,7 @@ function limitsOf(values: z.infer<typeof valuesSchema>): Omit<ReplayerLimits, ke
     unansweredWaitMs: 5_000,
     exchangeTimeoutMs: values['exchange-timeout-ms'],
     idleLaneMs: values['idle-lane-ms'],
-    orderRetries: { failures: 12, yieldAfter: 3, rereads: 3 },
+    orderRetries: { failures: 12, yieldAfter: 3, rereads: 8 },
     duplicateWindow: values['duplicate-window'],
     groupSessionTimeoutMs: values['group-session-timeout-ms'],
     controlWaitMs: 5_000,

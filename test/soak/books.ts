@@ -9,8 +9,16 @@ export async function readBooks(
   source: string,
 ): Promise<{ readonly account: Account; readonly snapshots: readonly CaptureSnapshot[] }> {
   const account = new Account();
-  await readAll(bootstrap, envelopesTopic(source), ({ records }) => {
-    for (const { value } of records) if (value !== null) account.add(decodeEnvelopeBatch(value));
+  // A request that Kafka did not answer in time is sent again: its records have the numbers they had.
+  const newest = new Map<string, number>();
+  await readAll(bootstrap, envelopesTopic(source), ({ partition, records }) => {
+    for (const { value, headers } of records) {
+      const place = `${headers['incarnation']}/${partition}`;
+      const number = Number(headers['record']);
+      if (value === null || number <= (newest.get(place) ?? 0)) continue;
+      newest.set(place, number);
+      account.add(decodeEnvelopeBatch(value));
+    }
   });
   return { account, snapshots: await readSnapshots(bootstrap) };
 }

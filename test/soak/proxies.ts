@@ -22,6 +22,7 @@ interface RunningProxy {
   readonly name: string;
   readonly at: Endpoint;
   readonly service: SpawnedService;
+  readonly startedMs: number;
 }
 
 const graceMs = 120_000;
@@ -67,10 +68,10 @@ export class Proxies {
   }
 
   /**
-   * SIGTERM: it ends its connections one after another as they become idle, publishes, and ends with 0. `kafkaAwayFromMs`: it cannot
-   * publish what it read since then; without a spool that is lost.
+   * SIGTERM: it ends its connections one after another as they become idle, publishes, and ends with 0. `kafkaIsAway`: it cannot
+   * publish what it has; without a spool that is lost, and what it still owed of earlier outages is told by nobody.
    */
-  async drainSecond(kafkaAwayFromMs: number | null = null): Promise<void> {
+  async drainSecond(kafkaIsAway = false): Promise<void> {
     const second = this.#takeSecond();
     const fromMs = performance.now();
     const incarnations = incarnationsOf(second.service);
@@ -79,11 +80,11 @@ export class Proxies {
     if (exit.code !== 0)
       this.#options.onViolation(`the second proxy ended with ${exit.code ?? exit.signal} when drained`);
     this.incidents.push({ kind: 'drained', proxy: 'second', incarnation: null, fromMs, untilMs });
-    if (kafkaAwayFromMs === null || this.#options.spoolDir !== null) return;
+    if (!kafkaIsAway || this.#options.spoolDir !== null) return;
     for (const incarnation of incarnations.values())
       this.incidents.push({
         ...({ kind: 'workerDied', proxy: 'second', incarnation } as const),
-        ...{ fromMs: kafkaAwayFromMs - unpublishedMs, untilMs },
+        ...{ fromMs: second.startedMs, untilMs },
       });
   }
 
@@ -138,6 +139,7 @@ export class Proxies {
   }
 
   async #start(name: string): Promise<RunningProxy> {
+    const startedMs = performance.now();
     const { sourceName, source, bootstrap, workers, spoolDir, killsThreads, onViolation } = this.#options;
     const service = await spawnService(
       [
@@ -159,7 +161,7 @@ export class Proxies {
       what: `the ${name} proxy to publish`,
       deadlineMs: backDeadlineMs,
     });
-    return { name, service, at: { host: '127.0.0.1', port: Number(listen.split(':').at(-1)) } };
+    return { name, service, startedMs, at: { host: '127.0.0.1', port: Number(listen.split(':').at(-1)) } };
   }
 
   #takeSecond(): RunningProxy {

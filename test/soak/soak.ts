@@ -212,9 +212,8 @@ class Soak {
         await this.#proxies.startSecond();
         return;
       case 'drain-away': {
-        const awayFromMs = performance.now();
         process.kill(this.#kafka.pid, 'SIGSTOP');
-        await this.#proxies.drainSecond(awayFromMs);
+        await this.#proxies.drainSecond(true);
         await lasts();
         process.kill(this.#kafka.pid, 'SIGCONT');
         await this.#proxies.startSecond();

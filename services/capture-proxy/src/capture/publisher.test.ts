@@ -166,6 +166,23 @@ describe('the publisher', () => {
     assert.deepEqual(dropped.byReason, { publishBufferFull: 3 });
   });
 
+  it('tells of a session whose end there was no room for, though no transaction went with it', () => {
+    const { offered, gate, publisher, snapshot } = fixture();
+    publisher.add(first, envelope('a', 1), 0);
+    publisher.flushAll(0);
+    gate.open = false;
+    const end = { kind: 'sessionEnd', sessionId: 'a', atUs: 1, monoUs: 1, lastSeq: 1, terminated: true } as const;
+    publisher.add(first, end, 10_000);
+    publisher.tick(20_000);
+    gate.open = true;
+    publisher.tick(30_000);
+    assert.deepEqual(
+      offered.map((record) => lines(batchOf(record))),
+      [['a 1'], ['gap a PUBLISH_BUFFER_FULL 0 after 1']],
+    );
+    assert.deepEqual([snapshot().dropped.transactions, snapshot().pending.transactions], [0, 1]);
+  });
+
   it('tells gaps of many sessions together once there are more than it keeps apart', () => {
     const { offered, gate, publisher, snapshot } = fixture();
     gate.open = false;

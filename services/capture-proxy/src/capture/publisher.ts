@@ -101,6 +101,7 @@ export class Publisher {
     batch.encoder.add(draft);
     if (draft.kind === 'envelope') this.#addEnvelope(batch, owner, draft, batch.encoder.sizeBytes - before);
     else if (draft.kind === 'gap') this.#addGap(batch, owner, draft);
+    else if (draft.kind === 'sessionEnd') this.#addEnd(batch, owner, draft.lastSeq, batch.encoder.sizeBytes - before);
     this.#touch(batch, monoUs);
     if (batch.encoder.sizeBytes >= this.#options.recordBytes) this.#flush(batch, monoUs);
   }
@@ -185,6 +186,11 @@ export class Publisher {
     const { reason, transactions, sizeBytes, afterSeq } = draft;
     this.#ledger.dropped(reason, transactions, sizeBytes);
     batch.entries.push({ owner, gap: reason, sessionSeq: afterSeq + 1, transactions, sizeBytes });
+  }
+
+  /** Lost with its record it is told as a gap of no transaction: of this session more was said than is there. */
+  #addEnd(batch: PartitionBatch, owner: DraftOwner, lastSeq: number, sizeBytes: number): void {
+    batch.entries.push({ owner, gap: null, sessionSeq: lastSeq + 1, transactions: 0, sizeBytes });
   }
 
   #touch(batch: PartitionBatch, monoUs: number): void {

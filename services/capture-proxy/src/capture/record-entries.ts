@@ -3,7 +3,7 @@ import { decodeEnvelopeBatch, type GapReason } from '@mirrorstream/envelope';
 
 export interface RecordEntry {
   readonly owner: { readonly sessionId: string; readonly partition: number };
-  /** Of a gap that was itself in the record; null for an envelope. */
+  /** Of a gap that was itself in the record; null for an envelope and for a session's end. */
   readonly gap: GapReason | null;
   readonly sessionSeq: number;
   readonly transactions: number;
@@ -22,6 +22,18 @@ export function recordEntries(partition: number, value: Uint8Array): readonly Re
       const transactions = lastPart ? 1 : 0;
       return [
         { owner: { sessionId, partition }, gap: null, sessionSeq: Number(sessionSeq), transactions, sizeBytes: share },
+      ];
+    }
+    if (record.case === 'sessionEnd') {
+      const { sessionId, lastSeq } = record.value;
+      return [
+        {
+          owner: { sessionId, partition },
+          gap: null,
+          sessionSeq: Number(lastSeq) + 1,
+          transactions: 0,
+          sizeBytes: share,
+        },
       ];
     }
     if (record.case !== 'gap') return [];

@@ -1,5 +1,6 @@
 // The public face of the envelope schema: generated types and schemas.
 
+export { anonymousResult } from './anonymous-result.ts';
 export * from './batch-encoder.ts';
 export * from './decode.ts';
 export * from './drafts.ts';

@@ -1,6 +1,6 @@
 // What becomes of an envelopes record that nobody can decode: a dead letter, and a result that counts its transactions as failed.
 import { MirrorstreamError } from '@mirrorstream/domain';
-import { TransactionOutcome } from '@mirrorstream/envelope';
+import { anonymousResult } from '@mirrorstream/envelope';
 import type { IncomingRecord, OutgoingRecord, TopicPartition } from '@mirrorstream/kafka';
 import type { ResultEffect } from '@mirrorstream/replay';
 
@@ -30,18 +30,9 @@ export function undecodableResult(offset: bigint, transactions: number): ResultE
   return {
     kind: 'result',
     result: {
-      ref: { offset, index: 0, sessionId: '', sessionSeq: 0n, part: 0, lastPart: true },
+      ...anonymousResult({ offset, index: 0 }, transactions),
       outcome: 'failed',
       reason: 'undecodable',
-      capturedAtUs: 0n,
-      scheduledAtUs: 0n,
-      sentAtUs: 0n,
-      doneAtUs: 0n,
-      statements: [],
-      capturedOutcome: TransactionOutcome.UNSPECIFIED,
-      replayedOutcome: TransactionOutcome.UNSPECIFIED,
-      transactions,
-      sessionEnd: false,
       order: '',
       raced: false,
     },

@@ -1,46 +1,30 @@
 // `npm run bench -- proxy`: throughput, latency, CPU and memory of the capture proxy and of what it is compared with.
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
+import { type Bench, root, runBench, say } from '../frame.ts';
 import { commit, machine } from '../surroundings.ts';
 import { help, parseFlags, type Settings } from './flags.ts';
-import { pgbenchVersion } from './pgbench.ts';
 import { markdown } from './report.ts';
 import type { BenchResult } from './result.ts';
 import { contendersOf, type Stage, startStage } from './stage.ts';
 import { measureCell } from './turns.ts';
 
-const root = join(import.meta.dirname, '../../..');
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
+type Scene = Parameters<Bench<Settings, BenchResult>['measure']>[1];
 
 /** Exit codes: 0, 2 for a wrong command line, 3 when something is missing or a transaction was not captured. */
-export async function runProxyBench(argv: readonly string[]): Promise<number> {
-  const parsed = parseFlags(argv, join(root, 'test/bench/results'));
-  if (parsed.kind === 'help') {
-    process.stdout.write(help);
-    return 0;
-  }
-  if (parsed.kind === 'wrong') {
-    say(`${parsed.reason}\nnpm run bench -- proxy --help`);
-    return 2;
-  }
-  const pgbench = await pgbenchVersion();
-  if (pgbench === null) {
-    say('pgbench is not installed: apt-get install postgresql-client (or postgresql-contrib)');
-    return 3;
-  }
-  const directory = mkdtempSync(join(tmpdir(), 'mirrorstream-bench-'));
-  chmodSync(directory, 0o755);
-  try {
-    const result = await measure(parsed.settings, directory, pgbench);
-    process.stdout.write(parsed.settings.json ? recordText(result) : markdown(result));
-    return isEverythingCaptured(result) ? 0 : 3;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
+export const runProxyBench = (argv: readonly string[]): Promise<number> =>
+  runBench<Settings, BenchResult>(
+    {
+      name: 'proxy',
+      help,
+      parse: parseFlags,
+      measure,
+      markdown,
+      exitCode: (result) => (isEverythingCaptured(result) ? 0 : 3),
+    },
+    argv,
+  );
 
-async function measure(settings: Settings, directory: string, pgbench: string): Promise<BenchResult> {
+async function measure(settings: Settings, { directory, pgbench, keep }: Scene): Promise<BenchResult> {
   const startedAt = new Date().toISOString();
   const loadAverageBefore = loadavg();
   const stage = await startStage(settings, directory, root, say);
@@ -61,24 +45,12 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
       const progress = `${index + 1}/${settings.loads.length}`;
       const cell = await measureCell(stage, load, settings, (line) => say(`${progress}  ${line}`));
       result = { ...result, cells: [...result.cells, cell] };
-      write(result, settings.out); // After each load: a grid that is broken off keeps what it has.
+      keep(result); // After each load: a grid that is broken off keeps what it has.
     }
     return result;
   } finally {
     await stage.stop();
   }
-}
-
-const recordText = (result: BenchResult): string => `${JSON.stringify(result, null, 2)}\n`;
-
-function write(result: BenchResult, out: string | null): void {
-  if (out === null) return;
-  mkdirSync(out, { recursive: true });
-  const minute = result.startedAt.slice(0, 16).replace('T', '-').replace(':', '');
-  const file = join(out, `proxy-${minute}`);
-  writeFileSync(`${file}.json`, recordText(result));
-  writeFileSync(`${file}.md`, markdown(result));
-  say(`written: ${file}.json and .md`);
 }
 
 const isEverythingCaptured = ({ cells }: BenchResult): boolean =>

@@ -1,9 +1,7 @@
 // `npm run bench -- replay`: how fast, how exactly and at what cost captured traffic is played.
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { cpus, loadavg } from 'node:os';
+import { type Bench, root, runBench, say } from '../frame.ts';
 import { foreignShare, readLoad } from '../proxy/foreign-load.ts';
-import { pgbenchVersion } from '../proxy/pgbench.ts';
 import { titleOf } from '../proxy/plan.ts';
 import { commit, machine } from '../surroundings.ts';
 import { help, type Part, parseFlags, type Settings } from './flags.ts';
@@ -17,37 +15,23 @@ import { capturePaced, measureCatchUp, measureSchedule, type PacedTraffic } from
 import { type Stage, startStage } from './stage.ts';
 import { measureThroughput } from './throughput.ts';
 
-const root = join(import.meta.dirname, '../../..');
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
+type Scene = Parameters<Bench<Settings, BenchResult>['measure']>[1];
 
 /** Exit codes: 0, 2 for a wrong command line, 3 when something is missing. */
-export async function runReplayBench(argv: readonly string[]): Promise<number> {
-  const parsed = parseFlags(argv, join(root, 'test/bench/results'), process.env);
-  if (parsed.kind === 'help') {
-    process.stdout.write(help);
-    return 0;
-  }
-  if (parsed.kind === 'wrong') {
-    say(`${parsed.reason}\nnpm run bench -- replay --help`);
-    return 2;
-  }
-  const pgbench = await pgbenchVersion();
-  if (pgbench === null) {
-    say('pgbench is not installed: apt-get install postgresql-client (or postgresql-contrib)');
-    return 3;
-  }
-  const directory = mkdtempSync(join(tmpdir(), 'mirrorstream-bench-'));
-  chmodSync(directory, 0o755);
-  try {
-    const result = await measure(parsed.settings, directory, pgbench);
-    process.stdout.write(parsed.settings.json ? recordText(result) : markdown(result));
-    return 0;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
+export const runReplayBench = (argv: readonly string[]): Promise<number> =>
+  runBench<Settings, BenchResult>(
+    {
+      name: 'replay',
+      help,
+      parse: (args, out) => parseFlags(args, out, process.env),
+      measure,
+      markdown,
+      exitCode: () => 0,
+    },
+    argv,
+  );
 
-async function measure(settings: Settings, directory: string, pgbench: string): Promise<BenchResult> {
+async function measure(settings: Settings, { directory, pgbench, keep }: Scene): Promise<BenchResult> {
   let result: BenchResult = {
     bench: 'replay',
     startedAt: new Date().toISOString(),
@@ -76,7 +60,7 @@ async function measure(settings: Settings, directory: string, pgbench: string): 
       const found = await step(result);
       const foreign = foreignShare(before, readLoad(), cpus().length);
       result = { ...result, ...found, foreignShares: [...result.foreignShares, foreign] };
-      write(result, settings.out); // After each step: a run that is broken off keeps what it has.
+      keep(result); // After each step: a run that is broken off keeps what it has.
     }
     return result;
   } finally {
@@ -115,16 +99,4 @@ function steps(stage: Stage, settings: Settings): Step[] {
     ...(wanted.has('throughput') ? throughput : []),
     ...others.filter(([part]) => wanted.has(part)).map(([, step]) => step),
   ];
-}
-
-const recordText = (result: BenchResult): string => `${JSON.stringify(result, null, 2)}\n`;
-
-function write(result: BenchResult, out: string | null): void {
-  if (out === null) return;
-  mkdirSync(out, { recursive: true });
-  const minute = result.startedAt.slice(0, 16).replace('T', '-').replace(':', '');
-  const file = join(out, `replay-${minute}`);
-  writeFileSync(`${file}.json`, recordText(result));
-  writeFileSync(`${file}.md`, markdown(result));
-  say(`written: ${file}.json and .md`);
 }

@@ -1,11 +1,11 @@
 // The account of a seeded mirror: what was captured before its beginning is counted as filtered, so that captured is still the sum.
 import { resultsTopic, type Snapshot } from '@mirrorstream/domain';
 import {
+  anonymousResult,
   encodeResultAccount,
   encodeResultBatch,
   ResultOutcome,
   resultAccountHeader,
-  TransactionOutcome,
 } from '@mirrorstream/envelope';
 import type { Admin, Producer } from '@mirrorstream/kafka';
 import type { ReadRecord } from './window-reader.ts';
@@ -64,18 +64,9 @@ export async function publishAccount(
   if (transactions > 0 && first !== undefined) {
     const [partition, offset] = first;
     const result = {
-      ref: { offset, index: accountIndex, sessionId: '', sessionSeq: 0n, part: 0, lastPart: true },
+      ...anonymousResult({ offset, index: accountIndex }, transactions),
       outcome: ResultOutcome.FILTERED,
       reason: 'beforeSeed',
-      capturedAtUs: 0n,
-      scheduledAtUs: 0n,
-      sentAtUs: 0n,
-      doneAtUs: 0n,
-      statements: [],
-      capturedOutcome: TransactionOutcome.UNSPECIFIED,
-      replayedOutcome: TransactionOutcome.UNSPECIFIED,
-      transactions,
-      sessionEnd: false,
     };
     const value = encodeResultBatch({
       environment,

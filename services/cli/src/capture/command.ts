@@ -6,10 +6,10 @@ import {
   exitCodes,
   statusTopic,
 } from '@mirrorstream/domain';
-import { connectKafka } from '@mirrorstream/kafka';
 import { helpText } from '../command-line.ts';
 import { changeAndWatch, exitCodeOfChange } from '../control/change.ts';
-import { checkAnswers, pause, stackScope } from '../stack-scope.ts';
+import { withKafka } from '../stack-kafka.ts';
+import { checkAnswers, stackScope } from '../stack-scope.ts';
 import { type CaptureReport, captureJson, captureText, notAcknowledged } from './report.ts';
 import { captureCommand, readCaptureRequest } from './request.ts';
 import { proxyStates } from './states.ts';
@@ -21,8 +21,7 @@ export async function capture(argv: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const scope = await stackScope(captureCommand, flags);
-  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-capture' });
-  try {
+  return await withKafka(scope, async (client) => {
     await checkAnswers(client, statusTopic, scope);
     const { source } = scope;
     const report = await changeAndWatch(client, scope, {
@@ -42,9 +41,7 @@ export async function capture(argv: readonly string[]): Promise<number> {
     });
     process.stdout.write(`${flags.has('json') ? captureJson(report) : captureText(report)}\n`);
     return exitCodeOfChange('capture', { changed: change !== null, waitMs }, missing(report));
-  } finally {
-    await Promise.race([client.close(), pause(1000)]);
-  }
+  });
 }
 
 const missing = (report: CaptureReport): readonly string[] =>

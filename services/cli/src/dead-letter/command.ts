@@ -1,9 +1,10 @@
 // `mirrorstream dead-letter`: what could not be decoded, where it came from, and another try after an upgrade.
 import { deadLetterTopic, exitCodes, MirrorstreamError } from '@mirrorstream/domain';
 import { resultAccountHeader, retryHeader } from '@mirrorstream/envelope';
-import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import type { KafkaClient } from '@mirrorstream/kafka';
 import { helpText } from '../command-line.ts';
-import { checkAnswers, inTime, pause, type StackScope, stackScope } from '../stack-scope.ts';
+import { withKafka } from '../stack-kafka.ts';
+import { checkAnswers, inTime, type StackScope, stackScope } from '../stack-scope.ts';
 import { harmless } from '../view/text.ts';
 import { type Letter, originOf, readAgain, readLetter } from './letter.ts';
 import { type DeadLetterRequest, deadLetterCommand, readDeadLetterRequest } from './request.ts';
@@ -20,15 +21,12 @@ export async function deadLetter(argv: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const scope = await stackScope(deadLetterCommand, request.flags);
-  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-dead-letter' });
-  try {
+  return await withKafka(scope, async (client) => {
     const topic = deadLetterTopic(scope.environment, request.mirror);
     await checkAnswers(client, topic, scope);
     const letters = await inTime(readLetters(client, topic), scope);
     return await answer(client, scope, request, letters);
-  } finally {
-    await Promise.race([client.close(), pause(1000)]);
-  }
+  });
 }
 
 async function answer(

@@ -1,7 +1,8 @@
 // What every command of history works with: Kafka, the records of runs, and an orderly end.
 import { envelopesTopic, statusTopic } from '@mirrorstream/domain';
-import { type Admin, connectKafka, type KafkaClient, type Producer } from '@mirrorstream/kafka';
+import type { Admin, KafkaClient, Producer } from '@mirrorstream/kafka';
 import { ensureStatusTopic } from '@mirrorstream/service-kit';
+import { closeGraceMs, withKafka } from '../stack-kafka.ts';
 import { checkAnswers, pause, type StackScope } from '../stack-scope.ts';
 import { RunStore } from './run-store.ts';
 
@@ -12,16 +13,13 @@ export interface HistorySession {
   readonly store: RunStore;
 }
 
-const closeGraceMs = 1_000;
-
 /** `needs`: which topic must be there already. Throws `badInput`, `kafkaUnavailable`. */
 export async function withHistory<T>(
   scope: StackScope,
   needs: 'source' | 'status' | 'nothing',
   work: (session: HistorySession) => Promise<T>,
 ): Promise<T> {
-  const client = connectKafka({ ...scope.access, clientId: `mirrorstream-${scope.stage}` });
-  try {
+  return await withKafka(scope, async (client) => {
     if (needs !== 'nothing') {
       const topic = needs === 'source' ? envelopesTopic(scope.source) : statusTopic;
       await checkAnswers(client, topic, scope);
@@ -34,7 +32,5 @@ export async function withHistory<T>(
     } finally {
       await Promise.race([Promise.all([store.stop(), producer.close(), admin.close()]), pause(closeGraceMs)]);
     }
-  } finally {
-    await Promise.race([client.close(), pause(closeGraceMs)]);
-  }
+  });
 }

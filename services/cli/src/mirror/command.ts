@@ -7,15 +7,14 @@ import {
   type MirrorControl,
   mirrorControl,
   neverShed,
-  type Snapshot,
   shedProblem,
   statusTopic,
 } from '@mirrorstream/domain';
-import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import type { KafkaClient } from '@mirrorstream/kafka';
 import { badFlag, helpText } from '../command-line.ts';
 import { changeAndWatch, exitCodeOfChange } from '../control/change.ts';
-import { followSnapshots } from '../snapshot-feed.ts';
-import { checkAnswers, inTime, pause, type StackScope, stackScope, unreachable } from '../stack-scope.ts';
+import { gatherSnapshots, withKafka } from '../stack-kafka.ts';
+import { checkAnswers, type StackScope, stackScope } from '../stack-scope.ts';
 import { type MirrorReport, mirrorJson, mirrorText, notAcknowledged } from './report.ts';
 import { type MirrorRequest, mirrorCommand, readMirrorRequest } from './request.ts';
 import { mirrorsOf, replayerStates } from './states.ts';
@@ -28,8 +27,7 @@ export async function mirror(argv: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const scope = await stackScope(mirrorCommand, flags);
-  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-mirror' });
-  try {
+  return await withKafka(scope, async (client) => {
     await checkAnswers(client, statusTopic, scope);
     const names = request.mirror === null ? await running(client, scope) : [request.mirror];
     const reports: MirrorReport[] = [];
@@ -37,9 +35,7 @@ export async function mirror(argv: readonly string[]): Promise<number> {
     const text = flags.has('json') ? mirrorJson(scope.environment, reports) : mirrorText(reports);
     process.stdout.write(`${text}\n`);
     return exitCodeOfChange('mirror', { changed: change !== null, waitMs }, reports.flatMap(missing));
-  } finally {
-    await Promise.race([client.close(), pause(1000)]);
-  }
+  });
 }
 
 function reportOf(
@@ -77,19 +73,9 @@ function changed(present: MirrorControl | null, change: Exclude<MirrorRequest['c
 }
 
 async function running(client: KafkaClient, scope: StackScope): Promise<readonly string[]> {
-  const snapshots: Snapshot[] = [];
-  let crash: Error | undefined;
-  const feed = await followSnapshots(
-    client,
-    (snapshot) => void snapshots.push(snapshot),
-    (error) => {
-      crash = error;
-    },
-  );
-  await inTime(feed.caughtUp(), scope);
-  await feed.stop();
-  if (crash !== undefined) throw unreachable(scope, crash);
-  return mirrorsOf(snapshots, scope.environment, Date.now());
+  const snapshots = await gatherSnapshots(client, scope);
+  await snapshots.stop();
+  return mirrorsOf(snapshots.soFar(), scope.environment, Date.now());
 }
 
 const missing = (report: MirrorReport): readonly string[] => notAcknowledged(report).map(({ instance }) => instance);

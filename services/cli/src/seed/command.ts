@@ -15,12 +15,13 @@ import {
   seedPlanKey,
   snapshotKey,
 } from '@mirrorstream/domain';
-import { type Admin, connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import type { Admin, KafkaClient } from '@mirrorstream/kafka';
 import { bestSnapshot, type SeedJudgement } from '@mirrorstream/replay';
 import { ensureControlTopic, ensureMirrorTopics } from '@mirrorstream/service-kit';
 import { helpText } from '../command-line.ts';
 import { followSnapshots } from '../snapshot-feed.ts';
-import { checkAnswers, inTime, pause, type StackScope, stackScope } from '../stack-scope.ts';
+import { withKafka } from '../stack-kafka.ts';
+import { checkAnswers, inTime, type StackScope, stackScope } from '../stack-scope.ts';
 import { publishAccount, transactionsBefore } from './account.ts';
 import { type CopyProgress, connectTo, copyTables } from './copy-tables.ts';
 import { progressLine, type SeedReport, seedJson, seedText } from './report.ts';
@@ -52,16 +53,13 @@ export async function seed(argv: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const scope = await stackScope(seedCommand, request.flags);
-  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-seed' });
-  try {
+  return await withKafka(scope, async (client) => {
     await checkAnswers(client, envelopesTopic(scope.source), scope);
     const admin = await client.admin();
     const report = await seedMirror(client, admin, scope, request);
     process.stdout.write(`${request.flags.has('json') ? seedJson(report) : seedText(report)}\n`);
     return exitCodes.ok;
-  } finally {
-    await Promise.race([client.close(), pause(1000)]);
-  }
+  });
 }
 
 async function seedMirror(

@@ -1,9 +1,9 @@
 // `mirrorstream status`: the numbers of a running stack, read from Kafka.
 import { exitCodes, type Snapshot, StatusFolder, statusSchema, statusTopic } from '@mirrorstream/domain';
-import { connectKafka, type KafkaClient } from '@mirrorstream/kafka';
+import type { KafkaClient } from '@mirrorstream/kafka';
 import { type CommandSpec, helpText, parseCommandLine } from '../command-line.ts';
-import { followSnapshots } from '../snapshot-feed.ts';
-import { checkAnswers, inTime, pause, type StackScope, scopeFlags, stackScope, unreachable } from '../stack-scope.ts';
+import { gatherSnapshots, withKafka } from '../stack-kafka.ts';
+import { checkAnswers, pause, type StackScope, scopeFlags, stackScope } from '../stack-scope.ts';
 import type { ViewModel } from '../view/model.ts';
 import { renderSummary } from '../view/render.ts';
 import { wantsColour } from '../view/screen.ts';
@@ -30,40 +30,27 @@ export async function status(argv: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const scope = await stackScope(statusCommand, flags);
-  const client = connectKafka({ ...scope.access, clientId: 'mirrorstream-status' });
-  try {
+  return await withKafka(scope, async (client) => {
     const model = await readStatus(client, scope);
     const text = flags.has('json')
       ? JSON.stringify(statusSchema.parse(model.status))
       : renderSummary(model, process.stdout.columns ?? 100, wantsColour(process.env, process.stdout.isTTY)).join('\n');
     process.stdout.write(`${text}\n`);
     return exitCodes.ok;
-  } finally {
-    await Promise.race([client.close(), pause(1000)]);
-  }
+  });
 }
 
 async function readStatus(client: KafkaClient, scope: StackScope): Promise<ViewModel> {
   await checkAnswers(client, statusTopic, scope);
-  const snapshots: Snapshot[] = [];
-  let crash: Error | undefined;
-  const feed = await followSnapshots(
-    client,
-    (snapshot) => void snapshots.push(snapshot),
-    (error) => {
-      crash = error;
-    },
-  );
-  await inTime(feed.caughtUp(), scope);
-  if (crash !== undefined) throw unreachable(scope, crash);
+  const snapshots = await gatherSnapshots(client, scope);
   // Snapshots come from several processes: wait a moment for the one that completes the picture.
   const deadline = performance.now() + settleMs;
-  let folder = fold(snapshots, scope);
+  let folder = fold(snapshots.soFar(), scope);
   while (folder.holdsBack() && performance.now() < deadline) {
     await pause(100);
-    folder = fold(snapshots, scope);
+    folder = fold(snapshots.soFar(), scope);
   }
-  await feed.stop();
+  await snapshots.stop();
   return modelOf(folder, scope);
 }
 

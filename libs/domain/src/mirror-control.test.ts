@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { filterFlags, noFilters } from './filters.ts';
 import {
   changeMirrorControl,
+  clearedMirrorControl,
   encodeMirrorControl,
   type MirrorSettings,
   mirrorSettingsInForce,
@@ -20,6 +21,14 @@ const flags: MirrorSettings = {
 };
 
 describe('the control record of a mirror', () => {
+  it('keeps what the mirror is for when all else is cleared, and is gone when it says nothing more', () => {
+    const control = changeMirrorControl(changeMirrorControl(null, { role: 'control' }), { exposure: 0.5 });
+    assert.deepEqual(control, { version: 1, role: 'control', exposure: 0.5 });
+    assert.deepEqual(clearedMirrorControl(control), { version: 1, role: 'control' });
+    assert.equal(clearedMirrorControl(changeMirrorControl(null, { exposure: 0.5 })), null);
+    assert.throws(() => parseMirrorControl('{"version": 1, "role": "spare"}'), /role/);
+  });
+
   it('overrides only what it names, within filters and shedding too', () => {
     const control = changeMirrorControl(null, {
       filters: { excludeTables: ['audit'] },

@@ -23,6 +23,14 @@ describe('fingerprint and normalised SQL', () => {
     assert.notEqual(sql.fingerprint('SELECT a FROM t'), sql.fingerprint('SELECT a FROM u'));
   });
 
+  it('are known once looked at, and asking whether they are is no look', () => {
+    const before = sql.stats();
+    assert.equal(sql.isKnown('SELECT 1 FROM never_seen'), false);
+    assert.deepEqual(sql.stats(), before);
+    sql.fingerprint('SELECT 1 FROM never_seen');
+    assert.equal(sql.isKnown('SELECT 1 FROM never_seen'), true);
+  });
+
   it('hide passwords', () => {
     assert.equal(sql.normalize("ALTER ROLE app PASSWORD 'secret'"), 'ALTER ROLE app PASSWORD $1');
   });

@@ -14,6 +14,7 @@ describe('the command line of mirror', () => {
     [['pause', 'candidate'], 'candidate', { replay: 'paused' }],
     [['resume', 'candidate'], 'candidate', { replay: 'on' }],
     [['clear', 'candidate'], 'candidate', 'clear'],
+    [['set', 'a', '--role', 'control'], 'a', { role: 'control', ...later }],
     [['set', 'a', '--exposure', '0.05', '--immediate'], 'a', { exposure: 0.05, immediate: true }],
     [
       ['set', 'a', '--exclude-table', 'audit, log.events', '--exclude-table=x', '--include-class', 'reads'],

@@ -14,7 +14,8 @@ export interface ProxiesOptions {
   /** Capture worker threads will be killed. */
   readonly killsThreads: boolean;
   readonly onViolation: (what: string) => void;
-  /** A new capture worker is there. */
+  /** A capture worker is about to die; a new one is there. */
+  readonly onAway: (proxy: string) => void;
   readonly onBack: (proxy: string) => void;
 }
 
@@ -186,6 +187,7 @@ export class Proxies {
     const { service } = this.#first;
     const incarnation = incarnationsOf(service).get(worker) ?? null;
     const fromMs = performance.now() - unpublishedMs;
+    this.#options.onAway('first');
     process.kill(pid, signal);
     await waitFor(() => incarnationsOf(service).get(worker) !== incarnation, {
       what: `a new capture worker after ${signal} to ${worker}`,

@@ -106,6 +106,15 @@ export class Recorder {
     );
   }
 
+  /** A capture worker is about to die: of what its connections do, nothing is certain to be captured until `back`. */
+  away(proxy: string): void {
+    for (const pair of this.#open) {
+      if (pair.proxy !== proxy) continue;
+      pair.idlesAwaited = 0;
+      pair.transactionsWhenBack = null;
+    }
+  }
+
   /** A new capture worker is there: what each open connection of the proxy does from its next quiet point on is captured again. */
   back(proxy: string): void {
     for (const pair of this.#open) {

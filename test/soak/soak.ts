@@ -156,6 +156,7 @@ class Soak {
       spoolDir: spool ? this.#spoolDir : null,
       killsThreads: faults.includes('kill-thread'),
       onViolation: (what) => this.#violations.push(what),
+      onAway: (proxy) => this.#recorder.away(proxy),
       onBack: (proxy) => this.#recorder.back(proxy),
     });
     this.#cleanUps.push(() => this.#proxies.kill9());

@@ -5,7 +5,9 @@ import { create, type DescMessage, fromBinary, type Message, ScalarType, toBinar
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { decodeEnvelopeBatch } from './decode.ts';
 import { readEnvelopeBatch } from './decode-record.ts';
+import { readResultBatch } from './decode-result.ts';
 import { EnvelopeBatchSchema } from './gen/mirrorstream/v1/envelope_pb.ts';
+import { ResultBatchSchema } from './gen/mirrorstream/v1/result_pb.ts';
 import { generatedBatch, sampleRecord, seededRandom } from './sample-drafts.ts';
 
 const origin = { source: 'orders', captureNode: 'node-1', incarnation: 'k3f9', worker: 2, partition: 17 };
@@ -28,6 +30,13 @@ test('no field of the schema is forgotten: a message with all of them set is rea
     const bytes = toBinary(EnvelopeBatchSchema, filled(EnvelopeBatchSchema, kind) as never);
     assert.deepEqual(plain(readEnvelopeBatch(bytes)), plain(fromBinary(EnvelopeBatchSchema, bytes)));
   }
+});
+
+test('no field of a result batch is forgotten, and one of them decoded again says the same', () => {
+  const bytes = toBinary(ResultBatchSchema, filled(ResultBatchSchema, 0) as never);
+  const read = readResultBatch(bytes);
+  assert.deepEqual(plain(read), plain(fromBinary(ResultBatchSchema, bytes)));
+  assert.ok(Buffer.from(toBinary(ResultBatchSchema, read)).equals(bytes));
 });
 
 test('numbers up to the last of 64 bits are exact', () => {

@@ -5,6 +5,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MirrorstreamError } from '@mirrorstream/domain';
 import { schemaVersion } from './batch-encoder.ts';
 import { readEnvelopeBatch } from './decode-record.ts';
+import { readResultBatch } from './decode-result.ts';
 import type { CaptureRecord, EnvelopeBatch } from './gen/mirrorstream/v1/envelope_pb.ts';
 import type { EnvelopeRef, ResultBatch } from './gen/mirrorstream/v1/result_pb.ts';
 import { ResultBatchSchema } from './gen/mirrorstream/v1/result_pb.ts';
@@ -27,7 +28,7 @@ export function decodeEnvelopeBatch(bytes: Uint8Array): EnvelopeBatch {
 
 /** Throws `undecodable`, see decodeEnvelopeBatch. */
 export function decodeResultBatch(bytes: Uint8Array): ResultBatch {
-  const batch = parsed('result batch', () => fromBinary(ResultBatchSchema, bytes));
+  const batch = parsed('result batch', () => readResultBatch(bytes));
   checkVersion('result batch', batch.schemaVersion);
   require('result batch', 'environment', batch.environment);
   require('result batch', 'mirror', batch.mirror);

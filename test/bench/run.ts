@@ -1,4 +1,5 @@
 // `npm run bench -- NAME [flags]`: runs one benchmark of this folder.
+import { runCompareBench } from './compare/bench.ts';
 import { runProxyBench } from './proxy/bench.ts';
 import { runReplayBench } from './replay/bench.ts';
 
@@ -6,6 +7,10 @@ const benches: Readonly<Record<string, { readonly summary: string; run(argv: rea
   proxy: {
     summary: 'capture proxy beside a direct connection, a plain pipe, pgbouncer, HAProxy and PgDog',
     run: runProxyBench,
+  },
+  compare: {
+    summary: 'digests of answers and judging of differences, on one core, and the memory of many statement shapes',
+    run: runCompareBench,
   },
   replay: {
     summary: "captured traffic on a local mirror and on a target that costs nothing, beside pgbench's own rate",

@@ -86,12 +86,14 @@ function tieAt(
   keys: readonly number[],
 ): readonly Canonical[] | null {
   const row = captured.at(at);
-  if (row === undefined) return null;
+  const other = replayed.at(at);
+  if (row === undefined || other === undefined) return null;
   const end = keys.map((key) => canonicalCell(row[key] ?? null, columns[key]?.captured ?? null));
   const isTied = (rows: readonly Row[]): number =>
     rows.filter((each) => keys.every((key, i) => same(each, key, columns, end[i] as Canonical))).length;
+  if (!keys.every((key, i) => same(other, key, columns, end[i] as Canonical))) return null;
   const counts = [isTied(captured), isTied(replayed)];
-  return counts.every((count) => count > 0) && counts.some((count) => count > 1) ? end : null;
+  return counts.some((count) => count > 1) ? end : null;
 }
 
 function same(row: Row, key: number, columns: readonly CellColumn[], value: Canonical): boolean {

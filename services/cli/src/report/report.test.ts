@@ -130,6 +130,15 @@ describe('the page', () => {
     assert.match(page, /mirrorstream inspect 3:18204:1 --mirror candidate/);
   });
 
+  it('shows two examples of a finding whole, and names the others', () => {
+    const [exemplar] = finding().exemplars;
+    if (exemplar === undefined) throw new Error('the fixture has an exemplar');
+    const exemplars = [1, 2, 3, 4].map((index) => ({ ...exemplar, envelope: { ...exemplar.envelope, index } }));
+    const shown = htmlReport(makeReport(sources({ findings: [finding({ exemplars })] }), [], false));
+    assert.equal(shown.match(/<h3>Example /g)?.length, 2);
+    assert.match(shown, /Other examples: 3:18204:3, 3:18204:4</);
+  });
+
   it('stays within bounds for ten thousand findings', () => {
     const findings = Array.from({ length: 10_000 }, (_, i) =>
       finding({ id: String(i), fingerprint: String(i), exemplars: [] }),

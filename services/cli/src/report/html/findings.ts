@@ -8,6 +8,8 @@ import { classWords, formatCount, formatMoment, formatShare } from './words.ts';
 
 const lookOf: Readonly<Record<Severity, string>> = { breaks: 'bad', changes: 'warn', minor: '', info: '' };
 const maxFindings = 200;
+/** Whole; the others by name. */
+const shownExamples = 2;
 const maxTextChars = 4_000;
 
 export interface Place {
@@ -46,11 +48,17 @@ function findingCard(finding: ShownFinding, place: Place, isOpen: boolean): Html
 ${columns.length === 0 ? nothing : html`<p>Columns: ${columns.map((column, i) => html`${i > 0 ? ', ' : ''}<code>${column.name}</code> (${formatCount(column.count)}${column.decision === 'noise' ? ', noise' : ''})`)}</p>`}
 ${suspects === 0 ? nothing : html`<p>${formatCount(suspects)} further statements differ as a consequence; they are counted as <code>suspect</code>, not here.</p>`}
 ${finding.expiredSuppressions.length === 0 ? nothing : html`<p class="warn">A suppression of it has expired.</p>`}
-${examples.map((example) => exampleBlock(example, place))}
+${examples.slice(0, shownExamples).map((example) => exampleBlock(example, place))}
+${otherExamples(examples.slice(shownExamples))}
 ${planBlock(plans, place.showsValues)}
 <p class="meta">finding ${id}, ${status}${finding.statusBy === undefined ? '' : ` (${finding.statusBy.by}: ${finding.statusBy.reason})`} · ${
     tables.length === 0 ? '' : `tables ${tables.join(', ')} · `
   }first ${formatMoment(finding.firstSeenUs / 1000)}, last ${formatMoment(finding.lastSeenUs / 1000)}</p></div></details>`;
+}
+
+function otherExamples(examples: readonly ShownExample[]): Html {
+  if (examples.length === 0) return nothing;
+  return html`<p class="meta">Other examples: ${examples.map(({ envelope }) => envelope).join(', ')}</p>`;
 }
 
 function exampleBlock(example: ShownExample, { mirror, run }: Place): Html {

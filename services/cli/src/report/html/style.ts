@@ -49,7 +49,7 @@ details.finding>div{padding:0 16px 14px}
 .sides{display:grid;grid-template-columns:1fr 1fr;gap:12px;margin:8px 0}
 .side{min-width:0}
 .side>b{font-size:.8rem;color:var(--soft)}
-.diff td,.diff th{padding:3px 10px 3px 0;font-family:var(--mono);font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere;min-width:3em}
+.diff{width:auto;min-width:50%}.diff td,.diff th{padding:3px 10px 3px 0;font-family:var(--mono);font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere;min-width:3em}
 .diff .gap td{color:var(--soft);font-style:italic;font-family:inherit}
 .diff .was{background:var(--bad-bg)}.diff .is{background:var(--good-bg)}
 .diff .was .d{color:var(--bad);font-weight:700}.diff .is .d{color:var(--good);font-weight:700}

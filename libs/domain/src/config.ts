@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { filtersSchema } from './filters.ts';
 import { given } from './given.ts';
+import { mapIdsSchema } from './history.ts';
 import { mirrorRoles } from './mirror-control.ts';
 import { pacingModes } from './pacing.ts';
 import { neverShed, shedProblem, shedSchema } from './shed.ts';
@@ -25,6 +26,9 @@ const mirrorUserSchema = z.strictObject({
   passwordFile: z.string().min(1).optional(),
 });
 
+/** TABLE.COLUMN=TABLE.COLUMN, or =SEQUENCE, as it can stand in the replayer's flags. */
+const idReference = z.string().regex(/^[^=,]+\.[^=,]+=[^=,]+$/, 'must be table.column=table.column or =sequence');
+
 /** How a mirror is played; the same words as the replayer's flags. */
 const mirrorSchema = z.strictObject({
   /** Where the mirror is. Give one of the two; `urlEnv` keeps a password out of the file. */
@@ -47,6 +51,8 @@ const mirrorSchema = z.strictObject({
   filters: filtersSchema.partial().optional(),
   shed: shedSchema.partial().optional(),
   allowSideEffects: z.array(z.enum(sideEffects)).optional(),
+  mapIds: mapIdsSchema.optional(),
+  mapIdsReferences: z.array(idReference).optional(),
 });
 
 const sourceSchema = z.strictObject({

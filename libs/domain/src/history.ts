@@ -15,12 +15,18 @@ const micros = z.string().regex(/^\d{1,16}$/);
 export const runStates = ['running', 'stopped', 'finished', 'failed'] as const;
 export type RunState = (typeof runStates)[number];
 
+/** Whose knowledge of ids is used; the words of the replayer's --map-ids. */
+export const mapIdsSchema = z.enum(['off', 'session', 'mirror']);
+
 /** How a run is played; the words of the replayer's flags. */
 export const runSettingsSchema = z.object({
   pacing: z.string(),
   speed: z.number().positive(),
   exposure: z.number().min(0).max(1),
   filters: filtersSchema,
+  /** Absent: off. */
+  mapIds: mapIdsSchema.optional(),
+  mapIdsReferences: z.array(z.string()).optional(),
 });
 export type RunSettings = z.infer<typeof runSettingsSchema>;
 

@@ -1,4 +1,5 @@
 // Connections to a mirror's server: address, TLS, start-up, authentication, then raw bytes.
+
 export {
   type ConnectTargetOptions,
   connectTarget,
@@ -12,6 +13,7 @@ export {
   type Login,
   type UserMapping,
 } from './credentials.ts';
+export { type QueryLimits, queryRows } from './query-rows.ts';
 export { defaultKeepAlive, type KeepAlive } from './socket.ts';
 export { type Endpoint, SourceGuard, type SourceGuardOptions, type TargetIdentity } from './source-guard.ts';
 export type { StartupParameter } from './start-up.ts';

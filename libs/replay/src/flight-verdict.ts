@@ -3,6 +3,7 @@ import { AnswerDigester } from '@mirrorstream/compare';
 import { AnswerStorage, type Exchange, type ObservationDraft } from '@mirrorstream/envelope';
 import { AnswerWindow, type DifferenceWindow } from './answer-window.ts';
 import type { Flight } from './flights.ts';
+import { isUnexplained, type SessionIds, type WholeAnswers } from './ids/session-ids.ts';
 import type { PartWork } from './lane-work.ts';
 import { capturedObservations } from './observed.ts';
 import type { OrderGate } from './order/coordinator.ts';
@@ -23,9 +24,11 @@ export interface Answered {
 export class FlightJudge {
   readonly #rawCapBytes: number;
   readonly #order: OrderGate | undefined;
+  readonly #ids: SessionIds | null;
   readonly #digester = new AnswerDigester();
 
-  constructor(rawCapBytes: number, order: OrderGate | undefined) {
+  constructor(rawCapBytes: number, order: OrderGate | undefined, ids: SessionIds | null = null) {
+    this.#ids = ids;
     this.#rawCapBytes = rawCapBytes;
     this.#order = order;
   }
@@ -39,7 +42,7 @@ export class FlightJudge {
   /** The flight that ended this part's exchange is over. */
   compare(flight: Flight, exchange: Exchange, owner: PartWork): Answered {
     const cancelled = this.wasCancelled(exchange);
-    const statements = compareExchange({
+    const compared = compareExchange({
       exchange: exchange.index,
       captured: capturedObservations(exchange.answer, this.#digester),
       capturedUnanswered: exchange.doneUs === 0n,
@@ -48,6 +51,10 @@ export class FlightJudge {
       excuse: owner.excuse || (cancelled || owner.tally.cancelMissed ? 'cancelled' : ''),
       raws: rawsOf(flight, exchange, this.#rawCapBytes),
     });
+    const statements =
+      this.#ids === null || flight.ids === null
+        ? compared
+        : this.#ids.settle(flight.ids, compared, () => wholeAnswers(flight, exchange));
     return { flight, exchange, owner, statements, cancelled };
   }
 
@@ -90,7 +97,15 @@ const lostRaces: ReadonlySet<string> = new Set(['40001', '40P01']);
 /** serialization_failure, deadlock_detected: an application plays the transaction again. */
 export const lostRace = (sqlState: string): boolean => lostRaces.has(sqlState);
 
-export const isDifferent = ({ equal, notCompared }: StatementComparison): boolean => !equal && notCompared === '';
+function wholeAnswers(flight: Flight, { answer }: Exchange): WholeAnswers {
+  return {
+    captured: answer?.storage === AnswerStorage.FULL ? answer.raw : null,
+    replayed: flight.rawTruncated ? null : Buffer.concat(flight.raw),
+  };
+}
+
+/** Neither equal, nor so but for ids. */
+export const isDifferent = isUnexplained;
 
 /**
  * Both answers whole, with the first statement that asks. Where one of them is larger than the cap: of the statement whose rows differ

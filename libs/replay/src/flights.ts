@@ -3,6 +3,7 @@ import { AnswerDigester } from '@mirrorstream/compare';
 import { AnswerStorage, type Exchange, type ObservationDraft } from '@mirrorstream/envelope';
 import { B, encodeFrontend, FrameEvent, FrameSplitter, WireWriter } from '@mirrorstream/pg-wire';
 import { AnswerWindow } from './answer-window.ts';
+import type { ExchangeIds } from './ids/id-rewriter.ts';
 import type { PartWork } from './lane-work.ts';
 import { ReplyLedger } from './reply-ledger.ts';
 import { type ExchangeTexts, RequestWalk } from './request-walk.ts';
@@ -32,6 +33,8 @@ export interface Flight {
   rawTruncated: boolean;
   /** Of an answer that outgrew the cap, beside a kept one of production's. */
   window: AnswerWindow | null;
+  /** With ID mapping: what its request says of ids. */
+  ids: ExchangeIds | null;
   /** Set when it is over. */
   observations: readonly ObservationDraft[];
   status: '' | 'I' | 'T' | 'E';
@@ -116,6 +119,7 @@ export class Flights {
       rawBytes: 0,
       rawTruncated: false,
       window: null,
+      ids: null,
       observations: [],
       status: '',
     };

@@ -1,6 +1,9 @@
 // Replay core: pacing, policy, offset tracking, the lane state machine. Opens nothing.
 export { Admission } from './admission.ts';
 export * from './done-ledger.ts';
+export * from './ids/id-map.ts';
+export * from './ids/id-mapping.ts';
+export { isUnexplained } from './ids/session-ids.ts';
 export { LagHistogram } from './lag-histogram.ts';
 export { Lane } from './lane.ts';
 export { LaneResults } from './lane-results.ts';

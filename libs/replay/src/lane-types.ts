@@ -2,6 +2,7 @@
 
 import type { OrderMark, outcomeReasons, TransactionOutcomeName } from '@mirrorstream/domain';
 import type { Envelope, SessionContext, TransactionOutcome } from '@mirrorstream/envelope';
+import type { IdMapping } from './ids/id-mapping.ts';
 import type { RetryRules } from './lane-retry.ts';
 import type { OrderGate } from './order/coordinator.ts';
 import type { Pacing } from './pacing.ts';
@@ -37,6 +38,8 @@ export interface LaneOptions {
   readonly order?: OrderGate;
   /** Where the order is kept: when a transaction that lost a race is played again. Absent: never. */
   readonly retry?: RetryRules;
+  /** Production's ids are replaced by the mirror's. */
+  readonly ids?: IdMapping;
   /** Of the mirror's answer to one exchange, kept in case it differs. */
   readonly rawCapBytes: number;
   /** A client that waited for a reply in mid-exchange waits at most this long here, where that reply may never come. */

@@ -6,6 +6,7 @@
 import { DependencyReason, type SessionContext } from '@mirrorstream/envelope';
 import { FlightJudge } from './flight-verdict.ts';
 import { type Flight, isUnanswered } from './flights.ts';
+import { SessionIds } from './ids/session-ids.ts';
 import { LaneClock } from './lane-clock.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { LaneReports } from './lane-reports.ts';
@@ -35,6 +36,7 @@ export class Lane {
   readonly #reports: LaneReports;
   readonly #judge: FlightJudge;
   readonly #retries: LaneRetries;
+  readonly #ids: SessionIds | null;
 
   #purpose: 'running' | 'draining' | 'abandoned' | 'ended' = 'running';
   #held = false;
@@ -60,13 +62,19 @@ export class Lane {
     this.#options = options;
     this.#queue = new LaneQueue((envelope) => options.order?.settled(envelope));
     this.#reports = new LaneReports(options, this.#queue, this.#clock, (effect) => this.#out.push(effect));
-    this.#judge = new FlightJudge(options.rawCapBytes, options.order);
+    this.#ids = options.ids === undefined ? null : new SessionIds(options.ids, options.sessionId);
+    this.#judge = new FlightJudge(options.rawCapBytes, options.order, this.#ids);
     this.#retries = new LaneRetries(options.order, options.retry);
-    this.#line = new MirrorLine(options, this.#clock, {
-      onDone: (flight) => this.#flightDone(flight),
-      out: (effect) => this.#out.push(effect),
-      wasCancelled: (exchange) => this.#judge.wasCancelled(exchange),
-    });
+    this.#line = new MirrorLine(
+      options,
+      this.#clock,
+      {
+        onDone: (flight) => this.#flightDone(flight),
+        out: (effect) => this.#out.push(effect),
+        wasCancelled: (exchange) => this.#judge.wasCancelled(exchange),
+      },
+      this.#ids,
+    );
   }
 
   /** Neither queued nor under way, and outside a transaction. */
@@ -131,6 +139,7 @@ export class Lane {
         return;
       case 'connected':
         this.#line.connected();
+        this.#ids?.connected(this.#context?.database ?? '');
         this.#history.connected(input.handedOn);
         this.#connectedAtUs = this.#clock.nowUs;
         this.#hasBegun = false;

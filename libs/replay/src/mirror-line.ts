@@ -1,6 +1,7 @@
 // The line to the mirror: whether it is there, what is under way on it, what may follow, and how long an answer may take.
 import type { Exchange, SessionContext } from '@mirrorstream/envelope';
 import { type Flight, Flights, isUnanswered } from './flights.ts';
+import type { SessionIds } from './ids/session-ids.ts';
 import type { LaneClock } from './lane-clock.ts';
 import type { CloseHow, LaneEffect, LaneOptions } from './lane-types.ts';
 import type { Chunk, PartWork, Piece } from './lane-work.ts';
@@ -22,6 +23,7 @@ export class MirrorLine {
   readonly #options: LineOptions;
   readonly #clock: LaneClock;
   readonly #events: LineEvents;
+  readonly #ids: SessionIds | null;
   #connection: 'none' | 'connecting' | 'open' = 'none';
   #blocked = false;
   /** A cancel is on its way: what were sent now could be hit by it. */
@@ -29,7 +31,8 @@ export class MirrorLine {
   /** The client waited at the end of the piece before. */
   #waitsAtPiece = false;
 
-  constructor(options: LineOptions, clock: LaneClock, events: LineEvents) {
+  constructor(options: LineOptions, clock: LaneClock, events: LineEvents, ids: SessionIds | null = null) {
+    this.#ids = ids;
     this.#options = options;
     this.#clock = clock;
     this.#events = events;
@@ -105,7 +108,8 @@ export class MirrorLine {
   /** What the client did not send, to bring the session to where an envelope expects it. Not compared. */
   sendContext(bytes: Uint8Array): void {
     const flight = this.flights.begin('context', this.#clock.nowUs);
-    this.#send(flight, bytes, 0, bytes.length);
+    const rewritten = this.#ids?.outgoing(bytes, 0, bytes.length, null) ?? bytes;
+    this.#send(flight, rewritten, 0, rewritten.length);
     flight.complete = true;
   }
 
@@ -113,7 +117,15 @@ export class MirrorLine {
   sendChunk({ request }: Piece, { from, to }: Chunk): void {
     const { tail } = this.flights;
     const flight = tail !== undefined && !tail.complete ? tail : this.flights.begin('exchange', this.#clock.nowUs);
-    if (to > from) this.#send(flight, request, from, to);
+    if (this.#ids !== null) this.#sendMapped(this.#ids, flight, request, from, to);
+    else if (to > from) this.#send(flight, request, from, to);
+  }
+
+  #sendMapped(ids: SessionIds, flight: Flight, request: Uint8Array, from: number, to: number): void {
+    flight.ids ??= ids.begin();
+    const rewritten = ids.outgoing(request, from, to, flight.ids);
+    if (rewritten !== null) this.#send(flight, rewritten, 0, rewritten.length);
+    else if (to > from) this.#send(flight, request, from, to);
   }
 
   /** The last chunk of the piece is sent. */

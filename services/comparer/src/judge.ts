@@ -13,6 +13,7 @@ import { rulesOf } from './answer-rules.ts';
 import type { Causes, Judgement, Suspicion } from './causes.ts';
 import type { ExemplarQuota } from './exemplar-quota.ts';
 import { outcomeOf } from './ledger.ts';
+import { classifyMapped, withMappedColumns } from './mapped-ids.ts';
 
 type VerdictBatchInit = Parameters<typeof encodeVerdictBatch>[0];
 export type VerdictInit = NonNullable<VerdictBatchInit['verdicts']>[number];
@@ -115,13 +116,17 @@ export class Judge {
 
   private classifyStatement(statement: StatementResult, kept: KeptAnswers | null): Classification {
     if (statement.notCompared !== '') return notCompared(reasonOf(statement.notCompared));
+    const mapped = classifyMapped(statement);
+    if (mapped !== null) return mapped;
     if (statement.equal) return match;
     const { captured, replayed, sql } = statement;
     if (captured === undefined || replayed === undefined)
       return notCompared('internal', 'the result lacks an observation');
     const shape = this.sql.answerShape(sql, statement.statement);
     const raws = kept === null ? {} : rawsOf(statement, kept);
-    const found = classify(captured, replayed, raws, (names, count, rows) => rulesOf(shape, names, count, rows));
+    const found = classify(captured, replayed, raws, (names, count, rows) =>
+      withMappedColumns(rulesOf(shape, names, count, rows), statement, count),
+    );
     // What the clock, chance or the server itself chose differs by nature; an error never does.
     if (shape.predicate === 'none' || !dataClasses.has(found.class)) return found;
     return notCompared(shape.predicate, found.detail);

@@ -143,6 +143,29 @@ describe('record processor', () => {
     assert.deepEqual([counts.notCompared, counts.value], [3, 1]);
   });
 
+  it('takes what the replayer found with ids mapped: equal, in another order, of other rows, or of an id that nobody knows', () => {
+    const { ledger, verdicts } = setUp();
+    const mapped = (mark: string) => ({ rewritten: 1, mark, columns: [] });
+    const [batch] = verdicts([
+      replayed('a', 1, [
+        { ...statements.value, ids: mapped('equal') },
+        { ...statements.value, ids: mapped('order') },
+        { ...statements.match, equal: false, ids: mapped('other') },
+        { ...statements.value, ids: mapped('') },
+        { ...statements.match, ids: mapped('') },
+        { ...statements.value, notCompared: 'idUnmapped' },
+      ]),
+      { ...replayed('a', 2, [{ ...statements.value, ids: mapped('equal') }]), order: 'givenUp' },
+    ]);
+    assert.deepEqual(
+      batch?.verdicts.map((verdict) => verdict.statements.map((it) => it.notCompared || it.class)),
+      [['maskedMatch', 'orderOnly', 'value', 'value', 'match', 'idUnmapped'], ['maskedMatch']],
+    );
+    assert.match(batch?.verdicts[0]?.statements[2]?.detail ?? '', /ids of other rows/);
+    const { statements: counts } = ledger.snapshot(1);
+    assert.deepEqual([counts.match, counts.maskedMatch, counts.value, counts.orderOnly], [1, 2, 2, 1]);
+  });
+
   it('counts a repeated result only as a duplicate and gives no second verdict', () => {
     const { ledger, verdicts } = setUp();
     verdicts([replayed('a', 1, [statements.match])]);

@@ -32,3 +32,36 @@ describe('the pacing of a replayer', () => {
     assert.throws(() => parse('--order-wait-ms', '0'), /order-wait-ms/);
   });
 });
+
+describe('the mapping of ids', () => {
+  it('is off unless asked for, and bounded', () => {
+    assert.equal(parse().ids, null);
+    const { ids } = parse(
+      '--map-ids',
+      'mirror',
+      '--map-ids-max-entries',
+      '7',
+      '--map-ids-reference',
+      'a.b=c.d,t.id=t_seq',
+    );
+    assert.deepEqual(
+      [ids?.scope, ids?.limits.maxEntries, ids?.limits.maxBytes, ids?.references],
+      [
+        'mirror',
+        7,
+        128 * 1024 * 1024,
+        [
+          { from: 'a.b', to: 'c.d' },
+          { from: 't.id', to: 't_seq' },
+        ],
+      ],
+    );
+  });
+
+  it('names the flag that is wrong', () => {
+    assert.throws(() => parse('--map-ids', 'all'), /map-ids/);
+    assert.throws(() => parse('--map-ids-max-entries', '0'), /map-ids-max-entries/);
+    for (const wrong of ['a=b.c', 'a.b', 'a.b=', 'a.b=c=d'])
+      assert.throws(() => parse('--map-ids', 'mirror', '--map-ids-reference', wrong), /names no reference/, wrong);
+  });
+});

@@ -13,6 +13,7 @@ import {
 import { type FlagTable, type FlagValues, kafkaFlags, kafkaOptionsFrom } from '@mirrorstream/service-kit';
 import { z } from 'zod';
 import { admissionFlags, parseAdmission } from './admission/admission-flags.ts';
+import { type IdConfig, idFlags, parseIds } from './ids/id-flags.ts';
 import { parseTarget, type TargetConfig, type TargetLimits, targetFlags } from './target/target-flags.ts';
 
 export interface ReplayerConfig {
@@ -30,6 +31,8 @@ export interface ReplayerConfig {
   readonly replayCancels: boolean;
   /** What is played, as far as the control topic does not say otherwise. */
   readonly admission: MirrorSettings;
+  /** Null: ids are sent as they were. */
+  readonly ids: IdConfig | null;
   readonly limits: ReplayerLimits;
 }
 
@@ -119,6 +122,7 @@ export const replayerFlags: FlagTable = [
   },
   { name: 'replay-delay-ms', description: 'with timed: how long after production', default: '1000', placeholder: 'MS' },
   ...admissionFlags,
+  ...idFlags,
   {
     name: 'max-queue-bytes',
     description: 'envelopes taken and not played yet; fetching pauses beyond it',
@@ -212,6 +216,7 @@ export function parseReplayerConfig(flagValues: FlagValues): ReplayerConfig {
     pacing: { mode: values.pacing, speed: values.speed, replayDelayMs: values['replay-delay-ms'] },
     order: orderOf(values),
     admission: parseAdmission(flagValues),
+    ids: parseIds(flagValues),
     limits: { ...limitsOf(values), ...limits },
   };
 }

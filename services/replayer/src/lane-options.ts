@@ -2,6 +2,7 @@
 import type { Envelope } from '@mirrorstream/envelope';
 import { createPacing, type LagHistogram, type LaneOptions } from '@mirrorstream/replay';
 import type { ReplayerConfig } from './config.ts';
+import type { IdKeeper } from './ids/id-keeper.ts';
 import type { RunPlan } from './run-plan.ts';
 
 export function laneOptionsOf(
@@ -10,6 +11,7 @@ export function laneOptionsOf(
   schedule: LagHistogram,
   isCrowded: () => boolean,
   onlyReads: (envelope: Envelope) => boolean,
+  ids: IdKeeper | null,
 ): Omit<LaneOptions, 'sessionId'> {
   return {
     pacing: createPacing({ ...pacing, ...(plan === null ? {} : { beginsAtUs: plan.beginsAtUs }) }),
@@ -22,6 +24,7 @@ export function laneOptionsOf(
     ...(target.lanes === 'session' ? {} : { pool: { isCrowded, sliceMs: limits.sliceMs } }),
     replayCancels,
     ...(order.keeps ? { retry: { ...limits.orderRetries, onlyReads } } : {}),
+    ...(ids === null ? {} : { ids: ids.mapping }),
     duplicateWindow: limits.duplicateWindow,
   };
 }

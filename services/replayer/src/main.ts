@@ -12,6 +12,7 @@ import {
   waitForTopic,
 } from '@mirrorstream/service-kit';
 import { parseReplayerConfig, type ReplayerConfig, replayerFlags } from './config.ts';
+import { IdKeeper } from './ids/id-keeper.ts';
 import { Replayer } from './replayer.ts';
 import { readRunPlan } from './run-plan.ts';
 import { readSeedPlan } from './seed.ts';
@@ -55,7 +56,12 @@ async function start(config: ReplayerConfig, kit: ServiceKit): Promise<RunningSe
   const watch = await SourceWatch.start({ client, logger: kit.logger, source, onCrash });
   const seed = run === liveRun ? await readSeedPlan(client, admin, environment, mirror) : null;
   const kafka = { client, admin, producer, statusProducer, partitionCount: partitions };
-  const parts = { ...kafka, addresses, credentials, plan, seed, source: watch };
+  const { ids: idConfig, limits } = config;
+  const ids =
+    idConfig === null
+      ? null
+      : await IdKeeper.create({ config: idConfig, timeoutMs: limits.connectTimeoutMs, logger: kit.logger });
+  const parts = { ...kafka, addresses, credentials, plan, seed, source: watch, ids };
   const replayer = new Replayer(config, kit, parts);
   await replayer.start();
   kit.ready({ environment, mirror, source, run, instance, partitions: replayer.partitionCount });

@@ -5,6 +5,7 @@ import { bindingReasons, type LagHistogram } from '@mirrorstream/replay';
 import type { Metric } from '@mirrorstream/service-kit';
 import type { AdmissionKeeper } from './admission/admission-keeper.ts';
 import type { Backpressure } from './backpressure.ts';
+import type { IdKeeper } from './ids/id-keeper.ts';
 import type { OrderKeeper } from './order-keeper.ts';
 import type { Partition } from './partition.ts';
 import type { Work } from './replayer-state.ts';
@@ -19,6 +20,7 @@ export interface MetricSources {
   readonly partitions: () => Iterable<Partition>;
   readonly order: OrderKeeper;
   readonly schedule: LagHistogram;
+  readonly ids: IdKeeper | null;
 }
 
 export function replayerMetrics({
@@ -30,6 +32,7 @@ export function replayerMetrics({
   partitions,
   order,
   schedule,
+  ids,
 }: MetricSources): readonly Metric[] {
   const metric =
     (kind: Metric['kind'], suffix: string) =>
@@ -162,7 +165,26 @@ export function replayerMetrics({
       () => gate.stats.limit,
     ),
     gauge('addresses_taken_out', "The mirror's addresses that do not answer", () => gate.stats.takenOut),
+    ...(ids === null ? [] : idMetrics(ids, counter, gauge)),
     gauge('target_down', '1 while the mirror does not answer', () => (gate.stats.down ? 1 : 0)),
+  ];
+}
+
+type MetricMaker = (name: string, help: string, read: () => number) => Metric;
+
+function idMetrics({ map }: IdKeeper, counter: MetricMaker, gauge: MetricMaker): readonly Metric[] {
+  const { counts } = map;
+  return [
+    gauge('ids_known', 'Ids whose counterpart on the mirror is known', () => map.size),
+    gauge('ids_bytes', 'Memory of them', () => map.sizeBytes),
+    counter('ids_learned', 'Ids learnt from answers of both sides', () => counts.learned),
+    counter('ids_differing', 'Of these, ids that the mirror gave otherwise', () => counts.differing),
+    counter('ids_evicted', 'Ids forgotten because there were too many', () => counts.evicted),
+    counter('ids_rewritten', 'Values sent with the id of the mirror in place', () => counts.rewritten),
+    counter('ids_unmapped', 'Values sent that should have a counterpart, and none is known', () => counts.unmapped),
+    counter('ids_unpaired', 'Answers whose rows do not go together: nothing learnt', () => counts.unpaired),
+    counter('ids_not_kept', 'Answers not kept whole on both sides: nothing learnt', () => counts.notKept),
+    counter('ids_unread', 'Texts that could not be looked into', () => counts.unread),
   ];
 }
 

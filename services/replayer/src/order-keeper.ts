@@ -3,6 +3,7 @@ import type { RunCapture } from '@mirrorstream/domain';
 import type { Envelope, EnvelopeBatch } from '@mirrorstream/envelope';
 import {
   type CaptureOrigin,
+  isUnexplained,
   type LaneResult,
   OrderCoordinator,
   type OrderGate,
@@ -76,8 +77,7 @@ export class OrderKeeper {
 
   /** Of a result: whether it differs where order may be why. */
   count({ raced, order, statements }: LaneResult): void {
-    const differs =
-      raced || (order !== '' && statements.some(({ equal, notCompared }) => !equal && notCompared === ''));
+    const differs = raced || (order !== '' && statements.some(isUnexplained));
     if (differs) this.divergedByOrder += 1;
   }
 

@@ -24,6 +24,7 @@ import { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
 import { beforeDeadline, nowUs, settled } from './clock.ts';
 import type { ReplayerConfig } from './config.ts';
+import type { IdKeeper } from './ids/id-keeper.ts';
 import { Intake } from './intake.ts';
 import { laneOptionsOf } from './lane-options.ts';
 import type { LaneRunner } from './lane-runner.ts';
@@ -49,6 +50,8 @@ export interface ReplayerParts extends MirrorPlaces {
   readonly seed: SeedPlan | null;
   /** Of a run over a window of the past; null: production is followed. */
   readonly plan: RunPlan | null;
+  /** With ID mapping. */
+  readonly ids: IdKeeper | null;
   /** Of the source's envelopes. */
   readonly partitionCount: number;
 }
@@ -100,7 +103,9 @@ export class Replayer implements RunningService {
     const { logger } = kit;
     const work = this.#work;
     this.#alarm = new Alarm<LaneRunner>(nowUs, (runner) => runner.feed({ kind: 'timer' }));
-    this.#connector = createConnector(config, parts, kit.logger);
+    const { ids } = parts;
+    this.#connector = createConnector(config, parts, kit.logger, ids?.prepare);
+    ids?.askBy((context) => this.#connector.connect('catalog', context, 0, { onBytes: () => {}, onLost: () => {} }));
     this.#gate = createGate(config, parts, this.#connector, kit.logger, {
       onCrowded: (waiting) => this.#lanes.evict(waiting),
       onForbidden: (error) => this.#forbid(error),
@@ -152,6 +157,7 @@ export class Replayer implements RunningService {
         this.#schedule,
         () => gate.isCrowded,
         (envelope) => admission.onlyReads(envelope),
+        ids,
       ),
       pooled: config.target.lanes !== 'session',
       ...{ gate, connector, alarm, order, backpressure, assignment, admission, work, logger },
@@ -170,6 +176,7 @@ export class Replayer implements RunningService {
       partitions: () => this.#assignment.partitions.values(),
       order: this.#order,
       schedule: this.#schedule,
+      ids,
     };
     for (const metric of replayerMetrics(sources)) kit.metrics.register(metric);
   }
@@ -220,6 +227,7 @@ export class Replayer implements RunningService {
     await settled(() => this.#assignment.runners().next().done === true, drainUntil);
     for (const partition of this.#assignment.partitions.values()) partition.abandon();
     this.#gate.stop();
+    this.#parts.ids?.stop();
     this.#alarm.stop();
     await beforeDeadline(this.#order.stop(), until);
     this.#results.flush();

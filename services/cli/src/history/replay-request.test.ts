@@ -44,6 +44,25 @@ test('settings come from flags, then from the file, and go to the replayer as it
   );
 });
 
+test('ids are mapped as the flags say, else as the file does, and off is not said', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrorstream-test-request-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'mirrorstream.yaml');
+  writeFileSync(
+    file,
+    'mirrors:\n  m: {url: "postgres://pg18:5432", mapIds: mirror, mapIdsReferences: [a.b=c.d, t.id=t_seq]}\n',
+  );
+  const words = ['--mirror', 'm', '-f', file, '--from', '-1h'];
+  const byFile = settingsArguments((await request(words)).settings).join(' ');
+  assert.match(byFile, /--map-ids mirror --map-ids-reference a\.b=c\.d --map-ids-reference t\.id=t_seq$/);
+  const byFlag = settingsArguments((await request([...words, '--map-ids', 'session'])).settings).join(' ');
+  assert.match(byFlag, /--map-ids session --map-ids-reference a\.b=c\.d/);
+  const off = settingsArguments((await request([...words, '--map-ids', 'off'])).settings).join(' ');
+  assert.doesNotMatch(off, /map-ids/);
+  await assert.rejects(request([...words, '--map-ids', 'all']), /--map-ids is none of/);
+  await assert.rejects(request([...words, '--map-ids-reference', 'nothing']), /--map-ids-reference names no reference/);
+});
+
 test('where the mirror is: a variable, a file, or a server that the stack brought along; never on a command line', async () => {
   const from = ['--from', '-1h'];
   const byVariable = await request(['--mirror', 'm', '--target-env', 'PG', ...from], { PG: 'postgres://u:secret@h' });

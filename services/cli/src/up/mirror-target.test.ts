@@ -12,10 +12,12 @@ test('a mirror’s server is described to its replayer by flags', () => {
     lanes: 'pooled',
     maxConnections: 8,
     statementTimeoutMs: 5000,
+    mapIds: 'mirror',
+    mapIdsReferences: ['mails.customer=customers.id'],
   });
   assert.equal(
     flags.join(' '),
     '--target-password-file /run/secrets/all --read-only --lanes pooled --max-connections 8 --statement-timeout-ms 5000 ' +
-      '--user-map app=app_copy --user-password-env app_copy=APP --user-map report=reader',
+      '--map-ids mirror --map-ids-reference mails.customer=customers.id --user-map app=app_copy --user-password-env app_copy=APP --user-map report=reader',
   );
 });

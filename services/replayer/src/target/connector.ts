@@ -20,6 +20,8 @@ export interface ConnectorOptions {
   /** Become settings `mirrorstream.*` of each session. */
   readonly marks: Readonly<Record<string, string>>;
   readonly guard: SourceGuard;
+  /** Of each connection, before anything of the session is sent. Throws when it is lost. */
+  readonly prepare?: (context: SessionContext, connection: TargetConnection) => Promise<void>;
   /** The mirror's user may not ask which cluster it is. Once. */
   readonly onUnidentified: () => void;
 }
@@ -72,6 +74,7 @@ export class Connector {
     );
     try {
       await this.#check(connection, address);
+      await this.#options.prepare?.(context, connection);
       connection.rebind(handlers);
       return connection;
     } catch (error) {

@@ -3,7 +3,7 @@ import { type Credentials, SourceGuard, type TargetAddress } from '@mirrorstream
 import type { ServiceKit } from '@mirrorstream/service-kit';
 import type { ReplayerConfig } from '../config.ts';
 import { ConnectionGate, type GateEvents } from './connection-gate.ts';
-import { Connector } from './connector.ts';
+import { Connector, type ConnectorOptions } from './connector.ts';
 import type { SourceWatch } from './source-watch.ts';
 
 export interface MirrorPlaces {
@@ -18,11 +18,13 @@ export function createConnector(
   { target, limits, environment, mirror, source: sourceName, run }: ReplayerConfig,
   { addresses, credentials, source }: MirrorPlaces,
   logger: ServiceKit['logger'],
+  prepare: ConnectorOptions['prepare'],
 ): Connector {
   const { connectTimeoutMs } = limits;
   const marks = { environment, mirror, source: sourceName, run };
   return new Connector({
     ...{ addresses, credentials, target, connectTimeoutMs, marks },
+    ...(prepare === undefined ? {} : { prepare }),
     guard: new SourceGuard({ servers: () => source.servers }),
     onUnidentified: () =>
       logger.warn(

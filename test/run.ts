@@ -8,7 +8,7 @@ import { stripVTControlCharacters } from 'node:util';
 const root = resolve(import.meta.dirname, '..');
 const minimumNode = 24;
 /** Fewer tests than this mean that a pattern matches nothing, not that all is well. */
-const minimumTests = 1_100;
+const minimumTests = 2_400;
 const concurrency = 2;
 const testTimeoutMs = 300_000;
 /** An orphaned server is given up to 8 s to end in order. */

@@ -39,9 +39,11 @@ export async function readFindings(client: KafkaClient, place: FindingsPlace, no
     });
   const wishes = await readWishes(client, admin, place.environment, place.mirror);
   const controls: ControlAggregates[] = [];
+  const shapes = new Set(aggregates.map(({ fingerprint }) => fingerprint));
   for (const mirror of wishes.controls) {
     const found = await readControl(client, admin, { ...place, mirror });
-    if (found !== null) controls.push(found);
+    // One of another source, say, which saw nothing of what this mirror did, tells nothing of it.
+    if (found?.aggregates.some(({ fingerprint }) => shapes.has(fingerprint))) controls.push(found);
   }
   return {
     ...findingsOf({ aggregates, controls, records: wishes.records, nowMs }),

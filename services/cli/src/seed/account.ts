@@ -15,7 +15,8 @@ const accountIndex = 0xffff_ffff;
 
 /**
  * Transactions captured before the mirror's beginning that it has not settled yet. `snapshots`: taken before the last of `records` was
- * read, so that the records hold all that the capture counters are ahead of the beginning. `starts`: per partition, within the records.
+ * read, so that the records hold all that the capture counters are ahead of the beginning, or behind it. `starts`: per partition, within the
+ * records.
  */
 export function transactionsBefore(
   snapshots: readonly Snapshot[],
@@ -44,8 +45,11 @@ export function transactionsBefore(
     if (number <= (last.get(key) ?? 0)) continue; // a repetition: counted once
     last.set(key, number);
     const upTo = publishedUpTo.get(incarnation)?.[partition];
-    const counted = upTo !== undefined && offset < BigInt(upTo);
-    if (counted && offset >= (starts.get(partition) ?? 0n)) captured -= transactions;
+    const isCounted = upTo !== undefined && offset < BigInt(upTo);
+    const isBefore = offset < (starts.get(partition) ?? 0n);
+    if (isCounted && !isBefore) captured -= transactions;
+    // Capture says about once a second what it has counted; what it published since may lie before the beginning, too.
+    if (!isCounted && isBefore) captured += transactions;
   }
   return captured - settled;
 }

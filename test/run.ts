@@ -11,6 +11,8 @@ const minimumNode = 24;
 const minimumTests = 2_400;
 const concurrency = 2;
 const testTimeoutMs = 300_000;
+/** Of a line of the summary; longer ones are none. */
+const MAX_LINE_CHARS = 200;
 /** An orphaned server is given up to 8 s to end in order. */
 const leftoverDeadlineMs = 15_000;
 
@@ -84,17 +86,23 @@ async function runTests(
     env,
     stdio: ['inherit', 'pipe', 'inherit'],
   });
-  let tail = '';
+  // The summary stands before what it says of failures, which may be of any length.
+  const counts = Object.fromEntries(countNames.map((name) => [name, 0])) as Record<(typeof countNames)[number], number>;
+  let line = '';
   child.stdout.on('data', (chunk: Buffer) => {
     process.stdout.write(chunk);
-    tail = (tail + chunk.toString('utf8')).slice(-20_000);
+    const lines = (line + chunk.toString('utf8')).split('\n');
+    line = (lines.pop() ?? '').slice(-MAX_LINE_CHARS);
+    for (const whole of lines) {
+      const [, name, count] =
+        /^(?:ℹ|#) (\w+) (\d+)$/.exec(stripVTControlCharacters(whole.slice(0, MAX_LINE_CHARS))) ?? [];
+      const known = countNames.find((it) => it === name);
+      if (known !== undefined) counts[known] = Number(count);
+    }
   });
   // Ctrl-C reaches the runner too (same terminal); waiting for it lets the servers be stopped in order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const code = await new Promise<number>((settle) => child.once('close', (exitCode) => settle(exitCode ?? 1)));
-  const counted = (name: string): number =>
-    Number(new RegExp(`^(?:ℹ|#) ${name} (\\d+)`, 'm').exec(stripVTControlCharacters(tail))?.[1] ?? 0);
-  const counts = Object.fromEntries(countNames.map((name) => [name, counted(name)])) as Counts;
   return { code, counts };
 }
 
